@@ -1,0 +1,38 @@
+"""thousandfold.filters: says of each text yes or no, and why. Pure, no network, nothing of `gen`.
+
+Names load when they are first used, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .duplicates import near_duplicates
+    from .form import form, form_scores
+    from .minhash import MinHashIndex
+    from .verdict import VERDICT, FilterError
+
+__all__ = ["FilterError", "MinHashIndex", "VERDICT", "form", "form_scores", "near_duplicates"]  # noqa: RUF022 (plain order)
+
+_HOME = {
+    "FilterError": "verdict",
+    "MinHashIndex": "minhash",
+    "VERDICT": "verdict",
+    "form": "form",
+    "form_scores": "form",
+    "near_duplicates": "duplicates",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,85 @@
+"""thousandfold.gen: from seeds to a release.
+
+Names are loaded when they are first used, so that importing the package costs almost nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import Plan, Run, judge, load, plan, run, teacher
+    from .asking import StopSignal
+    from .covering import covering_plan
+    from .errors import (
+        DamageError,
+        InterruptedRunError,
+        LockedError,
+        MissingExtraError,
+        OfflineError,
+        OutputError,
+        RecipeError,
+        StorageError,
+        TeacherError,
+        ThousandfoldError,
+    )
+    from .events import Event
+    from .recipe import Rubric
+    from .selection import Selection, select
+    from .teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
+
+__all__ = [
+    "Ask",
+    "DamageError",
+    "Event",
+    "InterruptedRunError",
+    "LockedError",
+    "Message",
+    "MissingExtraError",
+    "OfflineError",
+    "Outcome",
+    "OutputError",
+    "Plan",
+    "RecipeError",
+    "Rubric",
+    "Run",
+    "Sampling",
+    "Selection",
+    "StopSignal",
+    "StorageError",
+    "Teacher",
+    "TeacherError",
+    "ThousandfoldError",
+    "Usage",
+    "covering_plan",
+    "judge",
+    "load",
+    "plan",
+    "run",
+    "select",
+    "teacher",
+]
+
+_HOME = {
+    **dict.fromkeys(("Plan", "Run", "judge", "load", "plan", "run", "teacher"), "api"),
+    **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
+    **dict.fromkeys(("Selection", "select"), "selection"),
+    "Event": "events",
+    "Rubric": "recipe",
+    "StopSignal": "asking",
+    "covering_plan": "covering",
+}
+"""Public name -> the module it lives in; every other one is an error."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME.get(name, 'errors')}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,103 @@
+"""Reserve the worst case before asking, settle on the reply, stop before the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from .errors import RecipeError
+from .ledger import Spent
+from .recipe import BudgetSettings, Price
+from .teachers.base import Ask, Usage
+
+MICRO = 1_000_000
+
+
+@dataclass(frozen=True)
+class _Hold:
+    tokens: int
+    microusd: int
+
+
+class Budget:
+    """Counts every token and micro-dollar that the ledger holds, plus what is reserved for asks in flight.
+
+    A worst case is one token per UTF-8 byte of the prompt (a byte-level tokenizer cannot make more) and
+    `max_tokens` of reply, so the limit holds whatever comes back.
+    """
+
+    def __init__(self, limits: BudgetSettings, prices: Mapping[str, Price], spent: Spent) -> None:
+        self._limits = limits
+        self._prices = prices
+        self._tokens = spent.prompt_tokens + spent.completion_tokens
+        self._microusd = spent.microusd
+        self._holds: dict[str, _Hold] = {}
+        self._held_tokens = 0
+        self._held_microusd = 0
+        self.exhausted = False  # set by the asker when nothing in flight can free what the next ask needs
+
+    def require_price(self, model: str) -> None:
+        """Raises RecipeError if a limit in USD is set and the price of `model` is not known."""
+        if self._limits.usd is not None and self.price(model) is None:
+            raise RecipeError(
+                what=f"--budget {self._limits.usd:g} USD is set, and the price of {model!r} is not known",
+                why="an unknown price is not zero: the limit could not be kept",
+                do=f'give [prices."{model}"] with input and output (USD per million tokens) in recipe.toml,'
+                " or limit tokens with --budget-tokens",
+            )
+
+    def price(self, model: str) -> Price | None:
+        if model.partition("?")[0].rpartition(":")[2].startswith("rehearsal-"):
+            return Price(input=0, output=0)  # composed here; nobody is paid
+        return self._prices.get(model)
+
+    def cost(self, model: str, usage: Usage) -> int | None:
+        """Micro-dollars of one reply, rounded up; None where price or usage is unknown."""
+        price = self.price(model)
+        if price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
+            return None
+        # USD per million tokens is micro-dollars per token.
+        return -int(-(usage.prompt_tokens * price.input + usage.completion_tokens * price.output) // 1)
+
+    def reserve(self, ask: Ask) -> bool:
+        """True if the worst case of `ask` fits beside all that is in flight; it is held until `settle`."""
+        hold = self._worst_case(ask)
+        tokens = self._tokens + self._held_tokens + hold.tokens
+        microusd = self._microusd + self._held_microusd + hold.microusd
+        if self._limits.tokens is not None and tokens > self._limits.tokens:
+            return False
+        if self._limits.usd is not None and microusd > self._limits.usd * MICRO:
+            return False
+        self._holds[ask.id] = hold
+        self._held_tokens += hold.tokens
+        self._held_microusd += hold.microusd
+        return True
+
+    def settle(self, ask: Ask, usage: Usage) -> int | None:
+        """Releases the hold and books what the reply used; the worst case where the usage is unknown."""
+        hold = self._holds.pop(ask.id)
+        self._held_tokens -= hold.tokens
+        self._held_microusd -= hold.microusd
+        known = usage.prompt_tokens is not None and usage.completion_tokens is not None
+        self._tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) if known else hold.tokens
+        cost = self.cost(ask.model, usage)
+        self._microusd += hold.microusd if cost is None else cost
+        return cost
+
+    def affordable(self, path: Sequence[Ask]) -> int | None:
+        """How many times the whole `path` of asks fits into what is left, at its worst; None: no limit."""
+        holds = [self._worst_case(ask) for ask in path]
+        rooms = []
+        if self._limits.tokens is not None:
+            each = max(1, sum(hold.tokens for hold in holds))
+            rooms.append((self._limits.tokens - self._tokens) // each)
+        if self._limits.usd is not None:
+            each = max(1, sum(hold.microusd for hold in holds))
+            rooms.append(int(self._limits.usd * MICRO - self._microusd) // each)
+        return max(0, min(rooms)) if rooms else None
+
+    def _worst_case(self, ask: Ask) -> _Hold:
+        # 8 tokens a message for the chat template's own markers.
+        prompt = sum(len(m.content.encode("utf-8", "replace")) + 8 for m in ask.messages)
+        cost = self.cost(ask.model, Usage(prompt, ask.sampling.max_tokens))
+        return _Hold(tokens=prompt + ask.sampling.max_tokens, microusd=cost or 0)

@@ -1,0 +1,148 @@
+"""The data card of a release: what it holds, how it was made, and what is not known about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from .recipe import Recipe
+
+REHEARSAL_NOTE = (
+    "**This release is a rehearsal.** It was composed offline from hand-written fragments by a stand-in that is "
+    "not a language model. It shows what the pipeline does; it is not training data."
+)
+UNJUDGED_NOTE = (
+    "**Unjudged.** No judge was configured. Drafts were ranked by a measure of form, which knows nothing of the value."
+)
+UNCHECKED_NOTE = (
+    "**Judge unchecked.** The scores rank; they do not filter, and nobody has yet shown that this judge agrees "
+    "with people."
+)
+
+
+def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame) -> str:
+    """README.md of a release, with `{name}` where the release's name goes."""
+    settings, funnel = recipe.settings, facts["funnel"]
+    sections = [
+        _front_matter(recipe, exemplars.height),
+        f"# {_escaped(settings.name)}, release {{name}}",
+        _escaped(settings.description),
+        *_notes(facts),
+        "## What is in it",
+        _counts(facts, exemplars),
+        "## Values",
+        *(f"- **{_escaped(r.facet)}**: {_escaped(r.definition)}" for r in recipe.rubrics.values()),
+        "## How it was made",
+        _made(facts),
+        "## From contexts to exemplars",
+        _funnel_table(funnel),
+        "## Coverage",
+        *(_axis_table(axis, exemplars, recipe) for axis in recipe.axes),
+        "## What is not known",
+        _limits(facts),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _front_matter(recipe: Recipe, size: int) -> str:
+    # JSON strings are YAML strings, whatever stands in them.
+    bucket = next((name for limit, name in _SIZES if size < limit), "100K<n<1M")
+    return "\n".join(
+        (
+            "---",
+            f"pretty_name: {json.dumps(recipe.settings.name)}",
+            f"license: {json.dumps(recipe.settings.licence.lower())}",
+            f"language: [{json.dumps(recipe.settings.language)}]",
+            "task_categories: [text-generation]",
+            f"size_categories: [{json.dumps(bucket)}]",
+            "tags: [synthetic, thousandfold]",
+            "configs:",
+            "- config_name: train",
+            "  default: true",
+            "  data_files: [{split: train, path: train/sft.jsonl}]",
+            "- config_name: heldout",
+            '  data_files: [{split: test, path: "heldout/*.jsonl"}]',
+            "---",
+        )
+    )
+
+
+_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
+
+
+def _notes(facts: Mapping[str, Any]) -> list[str]:
+    notes = [REHEARSAL_NOTE] if facts["rehearsal"] else []
+    notes.append(UNJUDGED_NOTE if facts["judged"] == "unjudged" else UNCHECKED_NOTE)
+    if facts["exit"] == 3:
+        notes.append("**Partial.** The run stopped at its budget before the pool was full.")
+    if facts["shortfalls"]:
+        short = "; ".join(f"{s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in facts["shortfalls"])
+        notes.append(f"**Short of its quotas:** {_escaped(short)}.")
+    return notes
+
+
+def _counts(facts: Mapping[str, Any], exemplars: pl.DataFrame) -> str:
+    funnel = facts["funnel"]
+    turns = exemplars["messages"].list.len()
+    return (
+        f"{exemplars.height} exemplars in `train/sft.jsonl` (`id`, `messages`; greedy order, so that every prefix is a "
+        f"good smaller set) and {funnel['heldout']} sealed prompts in `heldout/` (the person's turns only). "
+        f"{int((turns > 2).sum())} of the conversations have more than one exchange. Every exemplar states its reason "
+        "in its last turn. Axes, scores, evidence and everything that was dropped, with the reason, are in `tables/`, "
+        "joined by `id`."
+    )
+
+
+def _made(facts: Mapping[str, Any]) -> str:
+    teacher, judge = facts["models"]["teacher"], facts["models"]["judge"]
+    cost = facts["cost"]
+    usd = "unknown (no price is given for a model)" if cost["usd"] is None else f"{cost['usd']:.4f} USD"
+    lines = [
+        f"- teacher: `{teacher['model']}` (family {teacher['family']})",
+        f"- judge: `{judge['model']}` (family {judge['family']})" if judge else "- judge: none",
+        f"- rounds: {facts['rounds']}",
+        f"- replies in the ledger: {cost['replies']} ({cost['failures']} final failures), "
+        f"{cost['prompt_tokens'] + cost['completion_tokens']} tokens, cost {usd}",
+        f"- selection certificate: {facts['certificate']:.3f} (the selected objective over a proven upper bound on "
+        "the optimum)",
+    ]
+    return "\n".join(lines)
+
+
+def _funnel_table(funnel: Mapping[str, Any]) -> str:
+    rows = [("contexts planned", funnel["contexts"]), ("drafts written", funnel["drafts"])]
+    rows += [(f"dropped: {reason}", count) for reason, count in funnel["dropped"].items()]
+    rows += [
+        ("kept by the filters", funnel["kept"]),
+        ("unscored (kept, not selectable)", funnel["unscored"]),
+        ("pool", funnel["pool"]),
+        ("selected", funnel["selected"]),
+    ]
+    return "\n".join(["| step | rows |", "|---|---:|", *(f"| {name} | {count} |" for name, count in rows)])
+
+
+def _axis_table(axis: str, exemplars: pl.DataFrame, recipe: Recipe) -> str:
+    counts = dict(exemplars[axis].value_counts().iter_rows())
+    sealed = recipe.settings.heldout.levels.get(axis, ())
+    cells = [
+        f"{_escaped(level)} {'sealed' if level in sealed else counts.get(level, 0)}" for level in recipe.levels[axis]
+    ]
+    return f"**{_escaped(axis)}**: " + " · ".join(cells)
+
+
+def _limits(facts: Mapping[str, Any]) -> str:
+    lines = [
+        "- Whether a model trained on this expresses the values where no example stood has not been measured here.",
+        "- Values differ between cultures; the rubrics state one reading, in `recipe/values/`.",
+    ]
+    if facts["judged"] != "unjudged":
+        lines.append("- Scores are the judge's; no human labels were used.")
+    return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """Markdown that a recipe's words cannot break out of: one line, no table bars, no tags."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("{name}", "{ name }")

@@ -1,0 +1,211 @@
+"""contexts → drafts: ask the teacher, through the ledger, for situations and then for one exemplar each.
+
+Row by row, but for the choice of the situation: it is compared with those of the contexts before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pydantic import Field
+
+from thousandfold.filters.embed import embed
+from thousandfold.prompts import as_data
+
+from .asking import Asker
+from .recipe import Recipe
+from .replies import Reply, UnreadableReplyError, read_json, schema_of
+from .tables import DRAFTS, frame, tagged_id
+from .teachers.base import Ask, Message, Outcome, Purpose, Sampling
+from .text import conversation_text
+
+SITUATION_CHARACTERS = 4000
+
+
+class Situation(Reply):
+    situation: str = Field(min_length=1, max_length=SITUATION_CHARACTERS)
+    probability: float = Field(default=0.5, ge=0, le=1)
+
+
+class SituationsReply(Reply):
+    situations: list[Situation] = Field(min_length=1, max_length=32)
+
+
+class Turn(Reply):
+    role: Literal["system", "user", "assistant"]
+    content: str = Field(max_length=100_000)
+
+
+class ExemplarReply(Reply):
+    messages: list[Turn] = Field(min_length=1, max_length=40)
+    because: str = Field(max_length=4000)
+
+
+SITUATIONS_SCHEMA = schema_of(SituationsReply)
+EXEMPLAR_SCHEMA = schema_of(ExemplarReply)
+
+
+class Novelty:
+    """Which situations were chosen before, by set and facet, in plan order: what new ones should differ from."""
+
+    def __init__(self) -> None:
+        self._chosen: dict[tuple[str, str], list[tuple[int, npt.NDArray[np.float32]]]] = {}
+
+    def choose(self, key: tuple[str, str], position: int, candidates: Sequence[str]) -> int:
+        """Index of the candidate that is farthest from its nearest earlier situation; the first of equals."""
+        earlier = self._chosen.setdefault(key, [])
+        vectors = embed(candidates).astype(np.float32)
+        before = [vector for at, vector in earlier if at <= position]
+        # Dot products of int8 values over 256 dimensions stay below 2^24: exact in float32, in any order.
+        nearest = (vectors @ np.stack(before, axis=1)).max(axis=1) if before else np.zeros(len(candidates))
+        index = int(np.argmin(nearest))
+        earlier.append((position, vectors[index]))
+        return index
+
+
+async def write_drafts(
+    contexts: pl.DataFrame,
+    seeds: pl.DataFrame,
+    recipe: Recipe,
+    asker: Asker,
+    novelty: Novelty,
+    *,
+    teacher: str,
+    round_number: int,
+) -> pl.DataFrame:
+    """One DRAFTS row per context that the budget reached, in the order given.
+
+    `contexts` is a CONTEXTS frame with one more column, `draw` (0 for the first try). A reply that cannot
+    be read, or a final failure, is a row without messages and with its `problem`.
+    """
+    writer = _Writer(seeds, recipe, teacher)
+    rows = contexts.to_dicts()
+    situation_asks = [writer.scenario_ask(row) for row in rows]
+    answers = await asker.answers(situation_asks)
+    drafts = []
+    for row, ask in zip(rows, situation_asks, strict=True):
+        if ask.id not in answers:
+            continue
+        situation, problem = _situation(answers[ask.id], row, novelty)
+        drafts.append((row, ask, situation, problem))
+    exemplar_asks = [None if problem else writer.exemplar_ask(row, text) for row, _, text, problem in drafts]
+    answers = await asker.answers([ask for ask in exemplar_asks if ask is not None])
+    return frame(
+        (
+            _draft(row, scenario_ask, exemplar_ask, situation, problem, answers, teacher, round_number)
+            for (row, scenario_ask, situation, problem), exemplar_ask in zip(drafts, exemplar_asks, strict=True)
+            if exemplar_ask is None or exemplar_ask.id in answers
+        ),
+        DRAFTS,
+    )
+
+
+def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str) -> list[Ask]:
+    """The asks for one draft with a situation of the usual length: what a budget must hold for it."""
+    writer = _Writer(seeds, recipe, teacher)
+    return [writer.scenario_ask(context), writer.exemplar_ask(context, "x" * 600)]
+
+
+def exemplar_prompt_text(recipe: Recipe, context: Mapping[str, Any], situation: str) -> str:
+    """What the teacher was told besides the seed: the text that an answer should not echo."""
+    system = next((text for role, text in recipe.prompts["exemplar"].sections if role == "system"), "")
+    return "\n".join((system, card(recipe, context), situation))
+
+
+def card(recipe: Recipe, context: Mapping[str, Any]) -> str:
+    """The context as lines `axis: level — description`, the facet first."""
+    order = ["facet", *(axis for axis in recipe.axes if axis != "facet")]
+    lines = []
+    for axis in order:
+        description = recipe.axes[axis].levels[context[axis]]
+        lines.append(f"{axis}: {context[axis]}" + (f" — {description}" if description else ""))
+    return "\n".join(lines)
+
+
+class _Writer:
+    """Renders the asks of this room; what is constant for a facet or a seed is rendered once."""
+
+    def __init__(self, seeds: pl.DataFrame, recipe: Recipe, teacher: str) -> None:
+        self._recipe = recipe
+        self._teacher = teacher
+        self._exemplars = {seed["id"]: _exemplar(seed) for seed in seeds.to_dicts()}
+        settings = recipe.settings
+        self._sampling = Sampling(settings.teacher.temperature, settings.teacher.max_tokens, settings.seed)
+
+    def scenario_ask(self, row: Mapping[str, Any]) -> Ask:
+        return self._ask("scenario", row, SITUATIONS_SCHEMA, how_many=str(self._recipe.settings.drafts.candidates))
+
+    def exemplar_ask(self, row: Mapping[str, Any], situation: str) -> Ask:
+        return self._ask("exemplar", row, EXEMPLAR_SCHEMA, situation=as_data(situation))
+
+    def _ask(self, purpose: Purpose, row: Mapping[str, Any], schema: dict[str, Any], **fields: str) -> Ask:
+        rendered = self._recipe.prompts[purpose].render(
+            definition=self._recipe.rubrics[row["facet"]].definition,
+            card=card(self._recipe, row),
+            exemplar=self._exemplars[row["seed_id"]],
+            **fields,
+        )
+        return Ask(
+            model=self._teacher,
+            messages=tuple(Message(role, text) for role, text in rendered),
+            sampling=self._sampling,
+            schema=schema,
+            draw=row.get("draw", 0),
+            purpose=purpose,
+        )
+
+
+def _exemplar(seed: Mapping[str, Any]) -> str:
+    text = conversation_text(seed["messages"])
+    return f"{text}\n\n[because]\n{as_data(seed['because'])}" if seed["because"] else text
+
+
+def _situation(outcome: Outcome, row: Mapping[str, Any], novelty: Novelty) -> tuple[str, str | None]:
+    """(situation, problem): exactly one of them says something."""
+    if outcome.text is None:
+        return "", f"no situation: {outcome.failure}: {outcome.detail}"
+    try:
+        reply = read_json(outcome.text, SituationsReply)
+    except UnreadableReplyError as error:
+        return "", f"no situation: {error}"
+    candidates = [s.situation for s in reply.situations]
+    return candidates[novelty.choose((row["set"], row["facet"]), row["position"], candidates)], None
+
+
+def _draft(
+    row: Mapping[str, Any],
+    scenario_ask: Ask,
+    exemplar_ask: Ask | None,
+    situation: str,
+    problem: str | None,
+    answers: Mapping[str, Outcome],
+    teacher: str,
+    round_number: int,
+) -> dict[str, Any]:
+    reply: ExemplarReply | None = None
+    outcome = answers[exemplar_ask.id] if exemplar_ask else None
+    if outcome is not None and outcome.text is None:
+        problem = f"{outcome.failure}: {outcome.detail}"
+    elif outcome is not None and outcome.text is not None:
+        try:
+            reply = read_json(outcome.text, ExemplarReply)
+        except UnreadableReplyError as error:
+            problem = str(error)
+    return {
+        "id": tagged_id("d", row["id"], scenario_ask.id, exemplar_ask.id if exemplar_ask else ""),
+        "context_id": row["id"],
+        "draw": row["draw"],
+        "round": round_number,
+        "scenario": situation,
+        "messages": [{"role": t.role, "content": t.content.strip()} for t in reply.messages] if reply else None,
+        "because": reply.because.strip() if reply else None,
+        "teacher": teacher,
+        "finish_reason": outcome.finish_reason if outcome else None,
+        "problem": problem,
+        "scenario_ask_id": scenario_ask.id,
+        "ask_id": exemplar_ask.id if exemplar_ask else None,
+    }

@@ -1,0 +1,269 @@
+"""Everything that cannot be recomputed: one SQLite file, two verbs for the rooms.
+
+`get_many` and `put_many` are all that a room knows. A reply is committed (WAL, synchronous=FULL) before
+`put_many` returns, so it is on disk before it is used. A clean close checkpoints and removes the -wal.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from .errors import DamageError, StorageError
+from .teachers.base import Ask, Failure, Outcome, Usage
+
+APPLICATION_ID = 0x7466_6C64  # "tfld": tells our file from any other SQLite file
+FORMAT = 1
+
+_SCHEMA = """
+CREATE TABLE outcomes (
+    ask_id TEXT PRIMARY KEY,
+    model TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    request BLOB NOT NULL,          -- zlib of the JSON of messages, sampling, schema, draw
+    reply BLOB,                     -- zlib of the text; NULL for a final failure
+    finish_reason TEXT,
+    failure TEXT,
+    detail TEXT NOT NULL,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    cost_microusd INTEGER,          -- NULL: price or usage unknown
+    served_model TEXT,
+    attempts INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+) WITHOUT ROWID;
+CREATE TABLE notes (                -- what a run must remember besides replies: key -> JSON
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What all replies in the ledger have cost so far, failures included."""
+
+    replies: int
+    failures: int
+    prompt_tokens: int
+    completion_tokens: int
+    microusd: int
+    unpriced: int  # replies whose price or usage is unknown
+
+
+class Ledger:
+    """The open ledger. One process writes at a time (the lock on OUT sees to that); threads may share it."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        known = path.exists()
+        try:
+            uri = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA busy_timeout = 10000")
+            if known and path.stat().st_size:
+                self._recognise()
+            if not read_only:
+                self._prepare()
+        except sqlite3.Error as error:
+            raise self._trouble(error) from error
+
+    def _recognise(self) -> None:
+        application = self._db.execute("PRAGMA application_id").fetchone()[0]
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if (application, version) != (APPLICATION_ID, FORMAT):
+            self._db.close()
+            raise DamageError(
+                what=f"{self.path} is no ledger of this version (application {application:#x}, {version})",
+                why="replies read from a file of another shape could be wrong",
+                do="use the thousandfold version that wrote it, or another output directory",
+            )
+
+    def _prepare(self) -> None:
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outcomes'").fetchone():
+            with self._transaction():
+                for statement in _SCHEMA.split(";\n"):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                self._db.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def get_many(self, ask_ids: Sequence[str]) -> dict[str, Outcome]:
+        """ask id -> its outcome, for those that are in the ledger."""
+        found: dict[str, Outcome] = {}
+        with self._lock, self._guarded():
+            for start in range(0, len(ask_ids), 500):  # well under SQLite's limit on bound variables
+                part = ask_ids[start : start + 500]
+                rows = self._db.execute(
+                    "SELECT ask_id, reply, finish_reason, failure, detail, prompt_tokens, completion_tokens,"
+                    " served_model, attempts, seconds FROM outcomes"
+                    f" WHERE ask_id IN ({','.join('?' * len(part))})",
+                    part,
+                )
+                found.update((row[0], _outcome(row)) for row in rows)
+        return found
+
+    def put_many(self, entries: Iterable[tuple[Ask, Outcome, int | None]]) -> None:
+        """Commits outcomes with their asks and costs (micro-dollars, None = unknown), all or none.
+
+        An ask that is in the ledger already keeps its first outcome, unless that was a failure.
+        """
+        rows = [_row(ask, outcome, cost) for ask, outcome, cost in entries]
+        with self._lock, self._guarded(), self._transaction():
+            self._db.executemany(
+                f"INSERT INTO outcomes ({_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS.split(',')))})"
+                " ON CONFLICT (ask_id) DO UPDATE SET (reply, finish_reason, failure, detail, prompt_tokens,"
+                " completion_tokens, cost_microusd, served_model, attempts, seconds) = (excluded.reply,"
+                " excluded.finish_reason, excluded.failure, excluded.detail, excluded.prompt_tokens,"
+                " excluded.completion_tokens, excluded.cost_microusd, excluded.served_model,"
+                " excluded.attempts, excluded.seconds) WHERE outcomes.failure IS NOT NULL",
+                rows,
+            )
+
+    def request(self, ask_id: str) -> tuple[str, dict[str, Any]] | None:
+        """(model, request) as it was sent, or None for an unknown id."""
+        with self._lock, self._guarded():
+            row = self._db.execute(
+                "SELECT model, request FROM outcomes WHERE ask_id = ?", (ask_id,)
+            ).fetchone()
+        return None if row is None else (row[0], json.loads(zlib.decompress(row[1])))
+
+    def spent(self) -> Spent:
+        with self._lock, self._guarded():
+            row = self._db.execute(
+                "SELECT count(reply), count(failure), coalesce(sum(prompt_tokens), 0),"
+                " coalesce(sum(completion_tokens), 0), coalesce(sum(cost_microusd), 0),"
+                " sum(reply IS NOT NULL AND cost_microusd IS NULL) FROM outcomes"
+            ).fetchone()
+        return Spent(*(int(x or 0) for x in row))
+
+    def note(self, key: str) -> Any:
+        """The JSON value noted under `key`, or None."""
+        with self._lock, self._guarded():
+            row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def put_note(self, key: str, value: Any) -> None:
+        with self._lock, self._guarded(), self._transaction():
+            self._db.execute(
+                "INSERT INTO notes VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                (key, json.dumps(value, sort_keys=True)),
+            )
+
+    def check(self) -> list[str]:
+        """SQLite's own integrity findings; empty when the file is sound."""
+        with self._lock:
+            try:
+                rows = [row[0] for row in self._db.execute("PRAGMA integrity_check")]
+                for (request,) in self._db.execute("SELECT request FROM outcomes"):
+                    zlib.decompress(request)
+                for (reply,) in self._db.execute("SELECT reply FROM outcomes WHERE reply IS NOT NULL"):
+                    zlib.decompress(reply)
+            except (sqlite3.Error, zlib.error) as error:
+                return [str(error)]
+        return [row for row in rows if row != "ok"]
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()  # the last connection checkpoints and removes the -wal
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK") if self._db.in_transaction else None
+            raise
+        self._db.execute("COMMIT")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: sqlite3.Error) -> DamageError | StorageError:
+        if isinstance(error, sqlite3.OperationalError):
+            return StorageError(
+                what=f"the ledger {self.path} cannot be written or read: {error}",
+                why="a reply that is not on disk must not be used, so the run stops; all before it is safe",
+                do="free space or mend the permissions, then run the same command again: it resumes",
+            )
+        return DamageError(
+            what=f"the ledger {self.path} is damaged: {error}",
+            why="it holds every reply that was paid for",
+            do="restore it from a copy, or move it away to start anew",
+        )
+
+
+_COLUMNS = (
+    "ask_id, model, purpose, request, reply, finish_reason, failure, detail, prompt_tokens,"
+    " completion_tokens, cost_microusd, served_model, attempts, seconds"
+)
+
+
+def _row(ask: Ask, outcome: Outcome, cost: int | None) -> tuple[Any, ...]:
+    request = {
+        "messages": [[m.role, m.content] for m in ask.messages],
+        "sampling": [
+            ask.sampling.temperature,
+            ask.sampling.max_tokens,
+            ask.sampling.seed,
+        ],
+        "schema": ask.schema,
+        "draw": ask.draw,
+    }
+    return (
+        ask.id,
+        ask.model,
+        ask.purpose,
+        zlib.compress(json.dumps(request).encode(), 1),
+        None if outcome.text is None else zlib.compress(outcome.text.encode("utf-8", "replace"), 1),
+        outcome.finish_reason,
+        outcome.failure,
+        outcome.detail,
+        outcome.usage.prompt_tokens,
+        outcome.usage.completion_tokens,
+        cost,
+        outcome.served_model,
+        outcome.attempts,
+        outcome.seconds,
+    )
+
+
+def _outcome(row: tuple[Any, ...]) -> Outcome:
+    return Outcome(
+        ask_id=row[0],
+        text=None if row[1] is None else zlib.decompress(row[1]).decode("utf-8"),
+        finish_reason=row[2],
+        failure=cast("Failure | None", row[3]),
+        detail=row[4],
+        usage=Usage(row[5], row[6]),
+        served_model=row[7],
+        attempts=row[8],
+        seconds=row[9],
+    )

@@ -1,0 +1,451 @@
+"""The corridor: the rooms in order, in rounds. Nobody else knows the order.
+
+    seeds → contexts → drafts → verdicts → judgements → selection → release
+
+A round is a barrier: its outcomes are reduced in context order, so nothing that is decided depends on
+arrival, clock, path, port or concurrency.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import polars as pl
+
+from .asking import Asker, StopSignal
+from .budget import Budget
+from .card import card_text
+from .contexts import choose_contexts, plan_contexts
+from .drafts import Novelty, exemplar_prompt_text, longest_path, write_drafts
+from .errors import RecipeError
+from .events import Event, OnEvent, ignore
+from .judgements import Judge, judge_drafts, longest_judging
+from .ledger import Ledger
+from .output import Output
+from .recipe import BudgetSettings, Recipe
+from .release import Release, write_release
+from .seeds import read_seeds
+from .selection import Selection, quota_targets, select_exemplars
+from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame
+from .teachers.base import Teacher
+from .verdicts import Closed, give_verdicts, kept_ids
+
+NO_BUDGET = BudgetSettings()
+OK, STOPPED_AT_BUDGET, QUOTAS_NOT_MET = 0, 3, 4
+EXTRA_PLAN = 4
+"""Contexts planned ahead per fresh one wanted, for the deficits to choose from."""
+LOWEST_YIELD = 0.05
+"""Below this share of drafts kept, a round asks for no more than twenty times what is missing."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """Who writes and who judges; no judge means unjudged."""
+
+    teacher: Teacher
+    judge: Teacher | None
+
+    @property
+    def by_identity(self) -> dict[str, Teacher]:
+        return {model.model: model for model in (self.teacher, self.judge) if model is not None}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for model in self.by_identity.values():
+            await model.close()
+
+
+@dataclass
+class State:
+    """All tables so far, and what the next round must know of the closed ones."""
+
+    contexts: pl.DataFrame
+    drafts: pl.DataFrame = field(default_factory=lambda: frame([], DRAFTS))
+    verdicts: pl.DataFrame = field(default_factory=lambda: frame([], VERDICTS))
+    judgements: pl.DataFrame = field(default_factory=lambda: frame([], JUDGEMENTS))
+    form_scores: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={"id": pl.String, "score": pl.Float64})
+    )
+    rounds: int = 0
+
+    @property
+    def kept(self) -> pl.DataFrame:
+        """Drafts that no filter dropped, with the columns of their context."""
+        ids = kept_ids(self.verdicts)
+        return self.drafts.filter(pl.col("id").is_in(ids)).join(
+            self.contexts.rename({"id": "context_id"}), on="context_id", maintain_order="left"
+        )
+
+    @property
+    def pool(self) -> pl.DataFrame:
+        """Training drafts that the selection may choose from, with `quality` in [0, 1]."""
+        judged = self.judgements.select("id", "state", pl.col("score").alias("judged"))
+        joined = self.kept.filter(pl.col("split") == "train").join(judged, on="id", maintain_order="left")
+        joined = joined.join(self.form_scores.rename({"score": "form"}), on="id", maintain_order="left")
+        quality = pl.when(pl.col("state") == "unjudged").then(pl.col("form")).otherwise(pl.col("judged"))
+        return joined.with_columns(quality=quality).drop("form", "judged").filter(pl.col("state") != "unscored")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run, before it is dressed up for a caller."""
+
+    state: State
+    selection: Selection
+    exemplars: pl.DataFrame
+    release: Release | None
+    exit_code: int
+    funnel: dict[str, Any]
+
+
+async def run(
+    recipe: Recipe,
+    output: Output,
+    ledger: Ledger,
+    models: Models,
+    *,
+    offline: bool = False,
+    stop: StopSignal | None = None,
+    on_event: OnEvent = ignore,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Result:
+    """The main job: seeds in, a release out."""
+    asker = make_asker(recipe, ledger, models, offline=offline, stop=stop, on_event=on_event)
+    seeds = read_seeds(recipe)
+    async with models:
+        state = await _rounds(recipe, seeds, asker, models, on_event)
+    pool = state.pool
+    selection = select_exemplars(pool, recipe)
+    selected = selection.frame
+    heldout = _heldout_prompts(state)
+    exit_code = _exit_code(asker, selected.height, selection, recipe)
+    funnel = make_funnel(state, pool, selected.height, heldout.height)
+    exemplars = _exemplars(selected, recipe)
+    if not selected.height:
+        return Result(state, selection, exemplars, None, exit_code, funnel)
+    tables = {
+        "seeds": seeds,
+        "contexts": state.contexts,
+        "drafts": state.drafts,
+        "verdicts": state.verdicts,
+        "judgements": state.judgements,
+        "selection": selection.table(pool),
+    }
+    facts = _facts(recipe, models, asker, state, selection, funnel, exit_code)
+    release = write_release(
+        output,
+        recipe,
+        tables,
+        exemplars=selected,
+        heldout=heldout,
+        facts=facts,
+        card=card_text(recipe, facts, exemplars),
+        now=now(),
+    )
+    on_event(Event("release", {"path": release.path, "name": release.path.name, "new": release.new}))
+    return Result(state, selection, exemplars, release, exit_code, funnel)
+
+
+async def first_drafts(
+    recipe: Recipe, ledger: Ledger, models: Models, count: int, *, offline: bool = False, on_event: OnEvent = ignore
+) -> State:
+    """The first `count` training contexts of the plan, drafted, filtered and judged: a preview or a pilot.
+
+    Their asks are those of a run, so what is paid here is replayed there.
+    """
+    asker = make_asker(recipe, ledger, models, offline=offline, on_event=on_event)
+    seeds = read_seeds(recipe)
+    contexts = plan_contexts(recipe, seeds, train=count, heldout=0)
+    state = State(contexts=contexts)
+    fresh = contexts.with_columns(draw=pl.lit(0, pl.UInt8))
+    async with models:
+        await _round(state, fresh, _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event))
+    return state
+
+
+def make_asker(
+    recipe: Recipe,
+    ledger: Ledger,
+    models: Models,
+    *,
+    offline: bool = False,
+    stop: StopSignal | None = None,
+    on_event: OnEvent = ignore,
+) -> Asker:
+    settings = recipe.settings
+    budget = Budget(settings.budget, settings.prices, ledger.spent())
+    for identity in models.by_identity:
+        budget.require_price(identity)
+    return Asker(
+        ledger=ledger,
+        teachers=models.by_identity,
+        budget=budget,
+        concurrency=settings.run.concurrency,
+        offline=offline,
+        stop=stop,
+        on_event=on_event,
+    )
+
+
+def judge_of(recipe: Recipe, judge: Teacher) -> Judge:
+    return Judge(judge.model, recipe.settings.judge, recipe.settings.seed, recipe.prompts)
+
+
+def check_families(models: Models) -> None:
+    """A judge is never of a teacher's family, and rehearsal judges rehearsal only."""
+    teacher, judge = models.teacher, models.judge
+    if judge is None:
+        return
+    if judge.family == teacher.family:
+        raise RecipeError(
+            what=f"the judge {judge.model!r} and the teacher {teacher.model!r} are of one family ({judge.family})",
+            why="models favour the text of their own family, so its scores would not be a measurement",
+            do="choose a judge of another family with --judge, or run unjudged with --judge none",
+        )
+    if judge.family == "rehearsal-judge" and teacher.family != "rehearsal-teacher":
+        raise RecipeError(
+            what=f"the rehearsal judge was asked to judge {teacher.model!r}",
+            why="it knows the sentences of rehearsal and cannot read any other text",
+            do="give a real judge of another family with --judge, or run unjudged with --judge none",
+        )
+
+
+def pool_wanted(recipe: Recipe) -> int:
+    return math.ceil(recipe.settings.size * recipe.settings.selection.pool)
+
+
+def heldout_wanted(recipe: Recipe) -> int:
+    return math.ceil(recipe.settings.size * recipe.settings.heldout.share)
+
+
+@dataclass
+class _Desk:
+    """What every round needs at hand."""
+
+    recipe: Recipe
+    seeds: pl.DataFrame
+    asker: Asker
+    models: Models
+    novelty: Novelty
+    closed: Closed
+    on_event: OnEvent
+
+
+async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Models, on_event: OnEvent) -> State:
+    """Rounds until the pool is large enough and its levels are filled, or the budget, or nothing new comes."""
+    desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event)
+    wanted, heldout = pool_wanted(recipe), heldout_wanted(recipe)
+    planned = _interleaved(plan_contexts(recipe, seeds, train=wanted, heldout=heldout))
+    state = State(contexts=planned.clear())
+    todo = planned.with_columns(draw=pl.lit(0, pl.UInt8))
+    full_rounds = 0
+    while todo.height and full_rounds < recipe.settings.run.max_rounds:
+        todo, later = _affordable(todo, desk)
+        if not todo.height:
+            asker.budget.exhausted = True
+            break
+        full_rounds += not later.height
+        fresh = todo.filter(pl.col("draw") == 0).drop("draw")
+        state.contexts = pl.concat([state.contexts, fresh])
+        redraws = todo.height - fresh.height
+        on_event(Event("round", {"number": state.rounds + 1, "contexts": fresh.height, "redraws": redraws}))
+        await _round(state, todo, desk)
+        on_event(Event("pool", {"kept": state.pool.height, "wanted": wanted}))
+        if asker.budget.exhausted:
+            break
+        todo = later if later.height else _next_contexts(state, desk, wanted)
+    state.contexts = state.contexts.sort("split", "set", "position", descending=[True, False, False])
+    return state
+
+
+def _interleaved(contexts: pl.DataFrame) -> pl.DataFrame:
+    """Held-out contexts spread among training's, so that a run cut short by its budget has some of each."""
+    share = (pl.col("position") + 1) / pl.len().over("set")
+    return contexts.sort(share, "set", maintain_order=True)
+
+
+async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
+    """One pass through drafts, verdicts and judgements for `todo` (contexts with their `draw`)."""
+    recipe, teacher = desk.recipe, desk.models.teacher.model
+    state.rounds += 1
+    desk.on_event(Event("room", {"name": "drafts", "total": todo.height}))
+    drafts = await write_drafts(
+        todo, desk.seeds, recipe, desk.asker, desk.novelty, teacher=teacher, round_number=state.rounds
+    )
+    desk.on_event(Event("room", {"name": "verdicts", "total": drafts.height}))
+    verdicts, scores = _verdicts(drafts, todo, desk)
+    state.drafts = pl.concat([state.drafts, drafts])
+    state.verdicts = pl.concat([state.verdicts, verdicts])
+    state.form_scores = pl.concat([state.form_scores, scores])
+    kept = state.kept.filter(pl.col("round") == state.rounds)
+    desk.closed.add(kept)
+    dropped = Counter(verdicts.filter(~pl.col("kept"))["reason"])
+    desk.on_event(Event("verdicts", {"kept": kept.height, "dropped": dict(dropped.most_common())}))
+    train = kept.filter(pl.col("split") == "train")
+    desk.on_event(Event("room", {"name": "judgements", "total": train.height}))
+    judge = judge_of(recipe, desk.models.judge) if desk.models.judge else None
+    judgements = await judge_drafts(train, recipe.rubrics, desk.asker, judge)
+    state.judgements = pl.concat([state.judgements, judgements])
+
+
+def _verdicts(drafts: pl.DataFrame, todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataFrame]:
+    contexts = todo.drop("draw").rename({"id": "context_id"})
+    rows = drafts.join(contexts, on="context_id", maintain_order="left")
+    seed_texts = {
+        seed["id"]: "\n".join(turn["content"] for turn in seed["messages"])
+        for seed in desk.seeds.select("id", "messages").iter_rows(named=True)
+    }
+    prompt_texts = {
+        row["id"]: exemplar_prompt_text(desk.recipe, row, row["scenario"]) for row in rows.iter_rows(named=True)
+    }
+    return give_verdicts(rows, seed_texts, prompt_texts, desk.recipe, desk.closed)
+
+
+def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(now, later): `now` is what the budget can carry through every room at the worst; all without a budget."""
+    row = todo.row(0, named=True)
+    path = longest_path(desk.recipe, desk.seeds, row, desk.models.teacher.model)
+    if desk.models.judge is not None:
+        rubric, tokens = desk.recipe.rubrics[row["facet"]], desk.recipe.settings.teacher.max_tokens
+        path += longest_judging(rubric, judge_of(desk.recipe, desk.models.judge), reply_tokens=tokens)
+    count = desk.asker.budget.affordable(path)
+    return (todo, todo.clear()) if count is None else (todo.head(count), todo.slice(count))
+
+
+def _next_contexts(state: State, desk: _Desk, wanted: int) -> pl.DataFrame:
+    """Redraws of what was dropped, and fresh contexts for what is still missing; empty when all is there."""
+    redraws = _redraws(state, desk.recipe)
+    pool = state.pool
+    deficits = _deficits(pool, desk.recipe)
+    yield_ = max(pool.height / max(1, state.drafts.height), LOWEST_YIELD)
+    train_redraws = redraws.filter(pl.col("split") == "train").height
+    short = max(wanted - pool.height, max(deficits.values(), default=0))
+    missing = short - int(train_redraws * yield_)
+    fresh = _fresh(state, desk, deficits, math.ceil(missing / yield_)) if missing > 0 else state.contexts.clear()
+    if not short:
+        redraws = redraws.filter(pl.col("split") == "heldout")
+    return pl.concat([redraws, fresh.with_columns(draw=pl.lit(0, pl.UInt8))])
+
+
+def _redraws(state: State, recipe: Recipe) -> pl.DataFrame:
+    """Contexts whose last draft was dropped and that may be drawn again, with their next `draw`."""
+    kept = set(kept_ids(state.verdicts))
+    last: dict[str, tuple[int, bool]] = {}
+    for context_id, draft_id, draw in state.drafts.select("context_id", "id", "draw").iter_rows():
+        last[context_id] = (draw, draft_id in kept)
+    draws = {
+        context_id: draw + 1
+        for context_id, (draw, was_kept) in last.items()
+        if not was_kept and draw < recipe.settings.drafts.redraws
+    }
+    return state.contexts.filter(pl.col("id").is_in(list(draws))).with_columns(
+        draw=pl.col("id").replace_strict(draws, default=0, return_dtype=pl.UInt8)
+    )
+
+
+def _deficits(pool: pl.DataFrame, recipe: Recipe) -> dict[tuple[str, str], int]:
+    """(axis, level) -> how many exemplars the pool lacks for the level's quota."""
+    missing = {}
+    for axis, quotas in quota_targets(recipe).items():
+        have = Counter(pool[axis])
+        missing.update({(axis, level): n - have[level] for level, n in quotas.items() if n > have[level]})
+    return missing
+
+
+def _fresh(state: State, desk: _Desk, deficits: Mapping[tuple[str, str], int], count: int) -> pl.DataFrame:
+    used = state.contexts.filter(pl.col("split") == "train").height
+    ahead = plan_contexts(desk.recipe, desk.seeds, train=used + EXTRA_PLAN * count, heldout=0)
+    unused = ahead.filter(~pl.col("id").is_in(state.contexts["id"].implode()))
+    return choose_contexts(unused, deficits, count)
+
+
+def _heldout_prompts(state: State) -> pl.DataFrame:
+    """`id`, `set`, `messages` (the person's turns only) of the sealed contexts that kept a draft."""
+    turns = pl.col("messages").list.eval(pl.element().filter(pl.element().struct.field("role") == "user"))
+    rows = state.kept.filter(pl.col("split") == "heldout").sort("set", "position")
+    return rows.select("id", "set", turns)
+
+
+def _exemplars(selected: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """`id, messages, because, facet, score`, one column per axis; score is null where nobody judged."""
+    axes = [axis for axis in recipe.axes if axis != "facet"]
+    score = pl.when(pl.col("state") == "scored").then(pl.col("quality")).alias("score")
+    return selected.select("id", "messages", "because", "facet", score, *axes)
+
+
+def _exit_code(asker: Asker, selected: int, selection: Selection, recipe: Recipe) -> int:
+    if asker.budget.exhausted:
+        return STOPPED_AT_BUDGET
+    if selected < recipe.settings.size or selection.shortfalls.height:
+        return QUOTAS_NOT_MET
+    return OK
+
+
+def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -> dict[str, Any]:
+    """How many rows came to each room, and why the others did not; in == kept + dropped at each step."""
+    train = state.contexts.filter(pl.col("split") == "train")
+    drafts = state.drafts.filter(pl.col("context_id").is_in(train["id"].implode()))
+    dropped = state.verdicts.filter(~pl.col("kept") & pl.col("id").is_in(drafts["id"].implode()))
+    states = Counter(state.judgements["state"])
+    return {
+        "contexts": train.height,
+        "drafts": drafts.height,
+        "dropped": dict(Counter(dropped["reason"]).most_common()),
+        "kept": drafts.height - dropped.height,
+        "scored": states["scored"],
+        "unscored": states["unscored"],
+        "unjudged": states["unjudged"],
+        "pool": pool.height,
+        "selected": selected,
+        "heldout": heldout,
+    }
+
+
+def _facts(
+    recipe: Recipe,
+    models: Models,
+    asker: Asker,
+    state: State,
+    selection: Selection,
+    funnel: Mapping[str, Any],
+    exit_code: int,
+) -> dict[str, Any]:
+    """What the manifest and the card say besides the files."""
+    teacher, judge = models.teacher, models.judge
+    spent = asker.ledger.spent()
+    return {
+        "recipe": {"name": recipe.settings.name, "sha256": recipe.sha256},
+        "settings": recipe.settings.model_dump(mode="json"),
+        "prompts": {name: prompt.sha256 for name, prompt in recipe.prompts.items()},
+        "models": {
+            "teacher": {"model": teacher.model, "family": teacher.family},
+            "judge": {"model": judge.model, "family": judge.family} if judge else None,
+        },
+        "rehearsal": teacher.family == "rehearsal-teacher",
+        "judged": "unchecked" if judge else "unjudged",
+        "prices": {name: price.model_dump() for name, price in recipe.settings.prices.items()},
+        "cost": {
+            "usd": None if spent.unpriced else spent.microusd / 1e6,
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens,
+            "replies": spent.replies,
+            "failures": spent.failures,
+        },
+        "rounds": state.rounds,
+        "funnel": dict(funnel),
+        "certificate": selection.certificate,
+        "shortfalls": selection.shortfalls.to_dicts(),
+        "exit": exit_code,
+    }
+
+
+def output_for(recipe: Recipe, out: str | Path | None) -> Output:
+    return Output.prepare(out if out is not None else Path("outputs") / recipe.settings.name)

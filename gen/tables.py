@@ -1,0 +1,109 @@
+"""The schema of every table that travels between rooms. Imports nothing of ours.
+
+Tables are polars frames joined by id. `contexts` carries one more String column per axis of the
+recipe, in the recipe's order; every other table is exactly as written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+
+MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
+SPANS = pl.List(pl.Struct({"item": pl.String, "span": pl.String}))
+
+SEEDS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "lineage": pl.String,  # id of the hand-written ancestor; a seed is its own
+    "facet": pl.String,
+    "split": pl.String,  # train | heldout
+    "messages": MESSAGES,
+    "because": pl.String,  # a verbatim span of the last assistant turn; null where the seed gives none
+    "reason": pl.String,  # why its author thinks it is good; null where the seed gives none
+    "source": pl.String,
+    "author": pl.String,
+    "licence": pl.String,
+}
+
+CONTEXTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "seed_id": pl.String,
+    "split": pl.String,  # train | heldout
+    "set": pl.String,  # train, or the held-out set: id | lodo
+    "position": pl.UInt32,  # order in the plan of its set; every prefix is balanced
+}
+
+DRAFTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "context_id": pl.String,
+    "draw": pl.UInt8,  # 0, then 1 and 2 where the draft before it was dropped
+    "round": pl.UInt16,
+    "scenario": pl.String,
+    "messages": MESSAGES,  # null where the reply could not be read or never came
+    "because": pl.String,
+    "teacher": pl.String,
+    "finish_reason": pl.String,
+    "problem": pl.String,  # null, or why there is no conversation
+    "scenario_ask_id": pl.String,
+    "ask_id": pl.String,
+}
+
+VERDICTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,  # of the draft
+    "filter": pl.String,
+    "kept": pl.Boolean,
+    "reason": pl.String,  # null where kept
+    "measured": pl.Float64,
+    "limit": pl.Float64,
+    "twin": pl.String,  # the draft it copies
+}
+
+JUDGEMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,  # of the draft
+    "facet": pl.String,
+    "state": pl.String,  # scored | unscored | unjudged
+    "level": pl.Float64,  # expected level, 0 to 4
+    "score": pl.Float64,  # level / 4
+    "spans": SPANS,  # evidence, verbatim in the text
+    "reason": pl.String,  # the judge's sentence, or why there is no score
+    "judge": pl.String,
+    "level_ask_id": pl.String,
+    "evidence_ask_id": pl.String,
+}
+
+SELECTION: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,  # of the draft
+    "selected": pl.Boolean,
+    "rank": pl.UInt32,  # 0-based greedy order; null where not selected
+    "gain": pl.Float64,
+    "reason": pl.String,
+}
+
+RESERVED_AXES = frozenset(
+    {*SEEDS, *CONTEXTS, *DRAFTS, *VERDICTS, *JUDGEMENTS, *SELECTION, "score", "gain"} - {"facet"}
+)
+"""Names that an axis may not take, because a table already has a column of that name."""
+
+
+def frame(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    """Rows (mappings with exactly the schema's keys) as a frame with that schema."""
+    return pl.DataFrame(list(rows), schema=dict(schema), orient="row", strict=True)
+
+
+def contexts_schema(axes: Sequence[str]) -> dict[str, Any]:
+    return {**CONTEXTS, **dict.fromkeys(axes, pl.String)}
+
+
+def tagged_id(tag: str, *parts: str) -> str:
+    """`tag-` and 16 hex digits: a SHA-256 over the tag and the parts, each length-prefixed.
+
+    64 bits keep the chance of any clash among ten million rows under 3e-6 (birthday bound).
+    """
+    digest = sha256()
+    for part in (tag, *parts):
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return f"{tag}-{digest.hexdigest()[:16]}"

@@ -1,0 +1,114 @@
+"""One small protocol for everything that answers: asks in, outcomes out, in any order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, Literal, Protocol, runtime_checkable
+
+Purpose = Literal["scenario", "exemplar", "level", "evidence"]
+Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken"]
+
+
+@dataclass(frozen=True)
+class Message:
+    role: str  # system | user | assistant
+    content: str
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What is asked of the sampler. `seed` is the recipe's; a request's own is derived from the ask's id."""
+
+    temperature: float | None = None
+    max_tokens: int = 2048
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to a model.
+
+    The id is a hash of all that can change the answer. What is left out, and why:
+
+        purpose      a label for reports; the words of the question are in `messages`
+        port, URL    the same model served elsewhere is the same model
+        concurrency, deadline, path, clock: none of them changes a reply
+    """
+
+    model: str  # identity of the model (with its dials), never its address
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    schema: Mapping[str, Any] | None = None  # JSON schema of the reply, or None for plain text
+    draw: int = 0  # k-th sample of the same question
+    purpose: Purpose = "exemplar"
+
+    @cached_property
+    def id(self) -> str:
+        content = {
+            "model": self.model,
+            "messages": [[m.role, m.content] for m in self.messages],
+            "sampling": [
+                self.sampling.temperature,
+                self.sampling.max_tokens,
+                self.sampling.seed,
+            ],
+            "schema": self.schema,
+            "draw": self.draw,
+        }
+        text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        return "a-" + sha256(b"ask\0" + text.encode()).hexdigest()[:32]
+
+    @cached_property
+    def request_seed(self) -> int:
+        """31 bits of the id: different for every ask, the same in every run."""
+        return int(self.id[2:10], 16) & 0x7FFF_FFFF
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens as the provider counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The reply to one ask, or its final failure. Exactly one of `text` and `failure` is set."""
+
+    ask_id: str
+    text: str | None = None
+    finish_reason: str | None = None  # stop | length | content_filter | …, as served
+    failure: Failure | None = None
+    detail: str = ""  # of a failure: the provider's own words, redacted
+    usage: Usage = field(default_factory=Usage)
+    served_model: str | None = None
+    attempts: int = 1
+    seconds: float = 0.0
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """A model that writes or judges."""
+
+    @property
+    def model(self) -> str:
+        """Identity, part of every ask's id: `openai:gpt-5-mini`, `rehearsal-teacher/1?...`."""
+
+    @property
+    def family(self) -> str:
+        """Whose model it is; a judge is never of a teacher's family."""
+
+    @property
+    def max_in_flight(self) -> int:
+        """How many asks it can usefully hold at once, whatever the run allows."""
+
+    def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
+        """One outcome for each ask, in any order; never raises for a single ask."""
+
+    async def close(self) -> None:
+        """Releases connections and engines; called once, after the last ask."""

@@ -1,0 +1,133 @@
+"""Any LangChain chat model as a teacher: `langchain:package.ClassName:MODEL`, or an object of one's own."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+
+from ..errors import MissingExtraError, RecipeError, TeacherError
+from .base import Ask, Outcome, Usage
+from .families import family_of
+from .pace import each, retrying
+
+if TYPE_CHECKING:
+    from ..recipe import JudgeSettings, TeacherSettings
+
+_MESSAGES: dict[str, type[BaseMessage]] = {
+    "system": SystemMessage,
+    "user": HumanMessage,
+    "assistant": AIMessage,
+}
+
+
+class ChatModelTeacher:
+    """Wraps a `BaseChatModel`; its identity is its class and model name, never its keys or address."""
+
+    def __init__(self, chat: BaseChatModel, *, attempts: int = 6) -> None:
+        self._chat = chat
+        self._attempts = attempts
+        self._name = str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or "")
+
+    @property
+    def model(self) -> str:
+        kind = type(self._chat)
+        return ":".join(filter(None, ("langchain", f"{kind.__module__}.{kind.__qualname__}", self._name)))
+
+    @property
+    def family(self) -> str:
+        return family_of(self._name or type(self._chat).__qualname__)
+
+    @property
+    def max_in_flight(self) -> int:
+        return 256
+
+    async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
+        async for outcome in each(asks, self._one):
+            yield outcome
+
+    async def close(self) -> None:
+        """LangChain models own their connections; there is nothing of ours to release."""
+
+    async def _one(self, ask: Ask) -> Outcome:
+        started = time.monotonic()
+        attempts = 0
+        messages = [_MESSAGES[m.role](content=m.content) for m in ask.messages]
+        try:
+            async for attempt in retrying(attempts=self._attempts, can_heal=_can_heal):
+                with attempt:
+                    attempts = attempt.retry_state.attempt_number
+                    reply = await self._chat.ainvoke(messages)
+        except Exception as error:  # every integration raises errors of its own
+            raise TeacherError(
+                what=f"{self.model} failed after {attempts} tries: {type(error).__name__}: {str(error)[:300]}",
+                why="a chat model that cannot answer would fail a thousand times over",
+                do="try it alone with `.invoke('hello')`, mend its key, address or arguments, then run again",
+            ) from error
+        return _read(ask, reply, attempts, time.monotonic() - started)
+
+
+def from_class(class_path: str, model: str, *, settings: TeacherSettings | JudgeSettings) -> ChatModelTeacher:
+    """An instance of `package.ClassName` for `model`, with the sampling of the recipe."""
+    module_name, _, class_name = class_path.rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            what=f"langchain:{class_path} needs the package {error.name!r}, which is not installed",
+            why="LangChain keeps each provider in a package of its own",
+            do=f"pip install {str(error.name or module_name).partition('.')[0].replace('_', '-')}",
+        ) from error
+    except (AttributeError, ValueError) as error:
+        raise RecipeError(
+            what=f"langchain:{class_path} names no class: {error}",
+            why="the form is langchain:package.ClassName:MODEL",
+            do="give the import path of a chat model, for example langchain:langchain_openai.ChatOpenAI:MODEL",
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, BaseChatModel)):
+        raise RecipeError(
+            what=f"langchain:{class_path} is not a chat model (a subclass of BaseChatModel)",
+            why="only chat models answer conversations",
+            do="name one, for example langchain_openai.ChatOpenAI",
+        )
+    arguments: dict[str, Any] = {"model": model, "max_tokens": settings.max_tokens, "max_retries": 0}
+    if settings.temperature is not None:
+        arguments["temperature"] = settings.temperature
+    known = set(kind.model_fields) | {field.alias for field in kind.model_fields.values() if field.alias}
+    try:
+        chat = kind(**{name: value for name, value in arguments.items() if name in known})
+    except Exception as error:  # pydantic's, or the provider's own
+        raise TeacherError(
+            what=f"langchain:{class_path}:{model} cannot be made: {str(error)[:300]}",
+            why="the model is made before anything is asked",
+            do="set what it needs (usually an API key in the environment), or pass a ready object to gen.teacher()",
+        ) from error
+    return ChatModelTeacher(chat, attempts=settings.attempts)
+
+
+def _can_heal(error: BaseException) -> bool:
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        return status in {408, 409, 425, 429} or status >= 500
+    return isinstance(error, (ConnectionError, TimeoutError))
+
+
+def _read(ask: Ask, reply: AIMessage, attempts: int, seconds: float) -> Outcome:
+    usage = reply.usage_metadata
+    metadata = reply.response_metadata
+    common: dict[str, Any] = {
+        "ask_id": ask.id,
+        "usage": Usage(usage["input_tokens"], usage["output_tokens"]) if usage else Usage(),
+        "served_model": metadata.get("model_name"),
+        "finish_reason": metadata.get("finish_reason") or metadata.get("stop_reason"),
+        "attempts": attempts,
+        "seconds": seconds,
+    }
+    text = reply.text
+    if not text:
+        return Outcome(failure="empty", detail="the reply has no text", **common)
+    return Outcome(text=str(text), **common)

@@ -1,0 +1,33 @@
+"""Whose model is it? A judge is never of a teacher's family."""
+
+from __future__ import annotations
+
+import re
+
+_PATTERNS = (
+    (r"^rehearsal-teacher", "rehearsal-teacher"),
+    (r"^rehearsal-judge", "rehearsal-judge"),
+    (r"\bgpt|^o[1-9]\b|chatgpt|davinci", "gpt"),
+    (r"claude", "claude"),
+    (r"gemini|gemma", "gemini"),
+    (r"llama|vicuna|alpaca", "llama"),
+    (r"qwen|qwq", "qwen"),
+    (r"mistral|mixtral|ministral|magistral", "mistral"),
+    (r"deepseek", "deepseek"),
+    (r"\bphi\b", "phi"),
+    (r"grok", "grok"),
+    (r"\bcommand\b", "command"),
+    (r"\bglm\b", "glm"),
+    (r"kimi", "kimi"),
+    (r"nemotron", "nemotron"),
+)
+"""(pattern, family): the first that is found in the model's own name decides."""
+
+
+def family_of(model: str) -> str:
+    """The family of `model`; its own name in lower case where no pattern knows it."""
+    name = model.rpartition("/")[2] or model
+    for pattern, family in _PATTERNS:
+        if re.search(pattern, name, re.IGNORECASE):
+            return family
+    return name.lower()

@@ -1,0 +1,87 @@
+"""Many asks at once through one call each: bounded by who feeds them, retried where it can help.
+
+The caller's iterator is the bound: an ask is taken from it only when a slot is free, so memory does not
+grow with the number of asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_base, wait_random_exponential
+
+from .base import Ask, Outcome
+
+MAX_WAIT_SECONDS = 60.0
+
+
+async def each(asks: AsyncIterable[Ask], call: Callable[[Ask], Awaitable[Outcome]]) -> AsyncIterator[Outcome]:
+    """One task per ask as it arrives; outcomes as they finish.
+
+    An exception from `call` ends the stream and is raised after the other calls are cancelled; what a
+    single ask does wrong must therefore be an Outcome.
+    """
+    done: asyncio.Queue[Outcome | BaseException | None] = asyncio.Queue()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def one(ask: Ask) -> None:
+        try:
+            done.put_nowait(await call(ask))
+        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+            done.put_nowait(error)
+
+    async def feed() -> None:
+        try:
+            async for ask in asks:
+                task = asyncio.create_task(one(ask))
+                tasks.add(task)
+                task.add_done_callback(tasks.discard)
+            while tasks:
+                await asyncio.wait(tasks)
+            done.put_nowait(None)
+        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+            done.put_nowait(error)
+
+    feeder = asyncio.create_task(feed())
+    try:
+        while (item := await done.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        for task in (feeder, *tasks):
+            task.cancel()
+        for task in (feeder, *tasks):
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+class _ServerSaysWhen(wait_base):
+    """The wait the server asked for, where it did; else exponential with full jitter."""
+
+    def __init__(self, seconds_asked: Callable[[BaseException], float | None]) -> None:
+        self._seconds_asked = seconds_asked
+        self._otherwise = wait_random_exponential(multiplier=0.5, max=MAX_WAIT_SECONDS)
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        asked = self._seconds_asked(error) if error is not None else None
+        return min(asked, MAX_WAIT_SECONDS) if asked is not None else self._otherwise(retry_state)
+
+
+def retrying(
+    *,
+    attempts: int,
+    can_heal: Callable[[BaseException], bool],
+    seconds_asked: Callable[[BaseException], float | None] = lambda _: None,
+) -> AsyncRetrying:
+    """tenacity's policy for one ask: only what can heal, at most `attempts` times; then the last error."""
+    return AsyncRetrying(
+        stop=stop_after_attempt(attempts),
+        wait=_ServerSaysWhen(seconds_asked),
+        retry=retry_if_exception(can_heal),
+        reraise=True,
+    )

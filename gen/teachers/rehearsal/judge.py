@@ -1,0 +1,123 @@
+"""conversation → level and evidence: recognises which hand-written sentences an answer is composed of."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from .draws import Draws
+from .phrases import Facet, leaves
+from .questions import Question, turns
+
+WHOLE, HALF = 0.8, 0.6
+"""Shares of an order's moves that an answer must show to be rated 3 or 4, and 2 at least.
+
+An answer cut off in its last sentences has lost one or two moves of eight, which brings it below `WHOLE`."""
+
+UNSURE = 0.05  # share of texts rated one level off: a stand-in that never errs would flatter the calibration
+
+NOT_OURS = "This text was not composed by rehearsal, so its stand-in judge cannot tell what it expresses."
+
+_SENTENCE_END = re.compile(r"[.!?][”\"’)]*(?=\s|$)")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was recognised in a text: per move, the place where its sentence's fingerprint stands."""
+
+    moves: dict[str, int]
+    hollow: int  # hollow sentences
+
+
+class Fingerprints:
+    """One facet's sentences by the longest words of theirs that no slot interrupts."""
+
+    def __init__(self, facet: Facet) -> None:
+        self.orders = [frozenset(order) - {"deliver"} for order in facet.orders]
+        self.evidence = facet.evidence
+        self._moves = [
+            (move, variant.fingerprint)
+            for move, choice in facet.assistant.items()
+            for variant in leaves(choice)
+            if variant.fingerprint is not None
+        ]
+        self._hollow = [
+            variant.fingerprint
+            for choice in facet.hollow.values()
+            for variant in leaves(choice)
+            if variant.fingerprint is not None
+        ]
+
+    def find(self, text: str) -> Found:
+        moves: dict[str, int] = {}
+        for move, fingerprint in self._moves:
+            if move not in moves:
+                place = text.find(fingerprint)
+                if place >= 0:
+                    moves[move] = place
+        return Found(moves, sum(fingerprint in text for fingerprint in self._hollow))
+
+    def share_of_moves(self, moves: Collection[str]) -> float:
+        """How much of the fullest order is there."""
+        return max(len(order & set(moves)) / len(order) for order in self.orders)
+
+
+def level(question: Question, fingerprints: Fingerprints) -> str:
+    """One digit from 0 to 4."""
+    text = _answers(question)
+    found = fingerprints.find(text)
+    draws = Draws("level", question.facet or "", text)
+    rated = _rate(found, fingerprints, draws)
+    if draws.chance(UNSURE):
+        rated += draws.pick((-1, 1))
+    return str(min(max(rated, 0), 4))
+
+
+def _rate(found: Found, fingerprints: Fingerprints, draws: Draws) -> int:
+    share = fingerprints.share_of_moves(found.moves)
+    if found.hollow >= 2 and share < HALF:
+        return 1
+    if share < WHOLE:
+        return 2
+    items = fingerprints.evidence.values()
+    missing = sum(not any(move in found.moves for move in needed) for needed in items)
+    return 4 if draws.chance(0.6 if missing <= 1 else 0.25) else 3
+
+
+def evidence(question: Question, fingerprints: Fingerprints) -> str:
+    """A verbatim sentence for each offered item whose move is recognised, and why, as JSON."""
+    text = _answers(question)
+    found = fingerprints.find(text)
+    items = []
+    for name in question.items:
+        places = [found.moves[move] for move in fingerprints.evidence.get(name, ()) if move in found.moves]
+        if places:
+            items.append({"item": name, "span": _sentence(text, places[0])})
+    return json.dumps({"items": items, "reason": _reason(items, found)}, ensure_ascii=False)
+
+
+def _reason(items: Sequence[object], found: Found) -> str:
+    if not found.moves and not found.hollow:
+        return NOT_OURS
+    if found.hollow >= 2:
+        return "The answer is polite and by the book, and its sentences would fit any case."
+    if not items:
+        return "None of the items offered is shown in the assistant's words."
+    return f"The assistant's own words show {len(items)} of the items offered."
+
+
+def _answers(question: Question) -> str:
+    return "\n\n".join(m.content for m in turns(question.conversation) if m.role == "assistant")
+
+
+def _sentence(text: str, place: int) -> str:
+    """The sentence around a place; a paragraph's edge ends it as a full stop does."""
+    start = text.rfind("\n", 0, place) + 1
+    for end in _SENTENCE_END.finditer(text, start, place):
+        start = end.end()
+    stop = _SENTENCE_END.search(text, place)
+    line = text.find("\n", place)
+    ends = [stop.end() if stop else len(text), line if line >= 0 else len(text)]
+    return text[start : min(ends)].strip()

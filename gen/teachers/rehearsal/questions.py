@@ -1,0 +1,95 @@
+"""What a prompt asks for: one of the four questions, told apart by the tags in its last user message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..base import Message, Purpose
+
+DEFAULT_SITUATIONS = 5  # where a prompt does not say how many it wants
+
+_HOW_MANY = re.compile(r"exactly (\d+) different situations?")
+_FACET_LINE = re.compile(r"^facet: *(.+?) *$", re.MULTILINE)
+_TURN = re.compile(r"^\[(user|assistant|system)\] ?", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A prompt, taken apart. What its purpose does not need is empty."""
+
+    purpose: Purpose
+    facet: str | None = None
+    levels: Mapping[str, str] = field(default_factory=dict)  # the card's other lines: axis -> level
+    described: Mapping[str, str] = field(default_factory=dict)  # axis -> what the card says of that level
+    situation: str = ""
+    how_many: int = DEFAULT_SITUATIONS
+    conversation: str = ""
+    items: tuple[str, ...] = ()  # evidence items that are offered
+
+
+def read(messages: Sequence[Message]) -> Question | None:
+    """The question that the last user message asks, or None where it is none of the four."""
+    text = next((m.content for m in reversed(messages) if m.role == "user"), "")
+    # A quoted exemplar or conversation may itself hold tags; nothing inside one is a question.
+    exemplar_first = text.find("<exemplar>") < text.find("<conversation>")
+    if exemplar_first or "<conversation>" not in text:
+        _, text = _cut(text, "exemplar")
+    conversation, text = _cut(text, "conversation")
+    if conversation is not None:
+        return _read_for_judge(conversation, text)
+    card, text = _cut(text, "card")
+    return None if card is None else _read_for_writer(card, text)
+
+
+def _read_for_judge(conversation: str, text: str) -> Question | None:
+    facet = _facet(text)
+    items, text = _cut(text, "evidence")
+    if items is not None:
+        names = tuple(line.split(":", 1)[0].strip() for line in items.splitlines() if line.strip())
+        return Question("evidence", facet=facet, conversation=conversation, items=names)
+    levels, _ = _cut(text, "levels")
+    return None if levels is None else Question("level", facet=facet, conversation=conversation)
+
+
+def _read_for_writer(card: str, text: str) -> Question:
+    levels: dict[str, str] = {}
+    described: dict[str, str] = {}
+    for line in card.splitlines():
+        axis, _, value = line.partition(":")
+        level, _, description = value.partition(" — ")
+        if axis.strip() and level.strip():
+            levels[axis.strip()] = level.strip()
+            described[axis.strip()] = description.strip()
+    facet = levels.pop("facet", None)
+    situation, text = _cut(text, "situation")
+    asked = _HOW_MANY.search(text)
+    return Question(
+        purpose="scenario" if situation is None else "exemplar",
+        facet=facet,
+        levels=levels,
+        described=described,
+        situation=situation or "",
+        how_many=int(asked[1]) if asked else DEFAULT_SITUATIONS,
+    )
+
+
+def turns(conversation: str) -> list[Message]:
+    """The `[user] …` and `[assistant] …` blocks of a conversation shown to a judge."""
+    pieces = _TURN.split(conversation)
+    return [Message(role, content.strip()) for role, content in zip(pieces[1::2], pieces[2::2], strict=True)]
+
+
+def _facet(text: str) -> str | None:
+    found = _FACET_LINE.search(text)
+    return found[1] if found else None
+
+
+def _cut(text: str, tag: str) -> tuple[str | None, str]:
+    """What stands between the tag's first opening and last closing, and the text without it."""
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    start, end = text.find(opening), text.rfind(closing)
+    if start < 0 or end < start:
+        return None, text
+    return text[start + len(opening) : end].strip(), text[:start] + text[end + len(closing) :]

@@ -1,0 +1,119 @@
+"""messages → reply: the one pure function behind the teacher in process and the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..base import Ask, Message, Usage
+from . import flaws, judge, questions, scenes, writer
+from .draws import Draws
+from .flaws import Dials, Kind, Truth
+from .phrases import Fragments, shipped
+from .questions import Question
+
+CHARACTERS_PER_TOKEN = 4  # about right for English in most tokenisers; rehearsal has none of its own
+
+NOT_A_QUESTION = (
+    "This is rehearsal, an offline stand-in that composes from hand-written sentences. It is not a language "
+    "model: it answers the four questions that thousandfold asks, and this was none of them."
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a provider would have sent."""
+
+    text: str
+    finish_reason: str  # stop | length
+    usage: Usage
+
+
+def reply(
+    messages: Sequence[Message],
+    *,
+    seed: int,
+    max_tokens: int | None = None,
+    dials: Dials | None = None,
+    fragments: Fragments | None = None,
+) -> Reply:
+    """The answer to a prompt; equal arguments give an equal answer, in any process."""
+    fragments = fragments or shipped()
+    question = questions.read(messages)
+    key = _key(messages, seed)
+    text, cut = NOT_A_QUESTION, False
+    if question is not None:
+        text, cut = _answer(question, key, dials or Dials(), fragments)
+    limit = max_tokens * CHARACTERS_PER_TOKEN if max_tokens is not None else len(text)
+    cut = cut or len(text) > limit
+    text = text[:limit]
+    usage = Usage(_tokens("".join(m.content for m in messages)), _tokens(text))
+    return Reply(text, "length" if cut else "stop", usage)
+
+
+def truth(
+    asked: Ask | Sequence[Message],
+    *,
+    seed: int | None = None,
+    dials: Dials | None = None,
+    fragments: Fragments | None = None,
+) -> Truth:
+    """Which flaw the reply was given. `seed` is that of the request; an ask knows its own."""
+    messages = asked.messages if isinstance(asked, Ask) else asked
+    if seed is None:
+        seed = asked.request_seed if isinstance(asked, Ask) else 0
+    question = questions.read(messages)
+    if question is None or question.purpose != "exemplar":
+        return Truth("clean")
+    key = _key(messages, seed)
+    kind = _kind(key, dials or Dials())
+    if kind != "near_copy":
+        return Truth(kind)
+    scene = scenes.scene_of(question, fragments or shipped(), Draws("scene", key))
+    return Truth(kind, flaws.cluster_of(scene))
+
+
+def _answer(question: Question, key: str, dials: Dials, fragments: Fragments) -> tuple[str, bool]:
+    """The text, and whether it was cut off on purpose."""
+    if question.purpose == "scenario":
+        return scenes.situations(question, fragments, Draws("scenario", key)), False
+    if question.purpose == "exemplar":
+        return _exemplar(question, key, dials, fragments)
+    marks = _fingerprints(fragments, question.facet)
+    ask = judge.level if question.purpose == "level" else judge.evidence
+    return ask(question, marks), False
+
+
+def _exemplar(question: Question, key: str, dials: Dials, fragments: Fragments) -> tuple[str, bool]:
+    scene = scenes.scene_of(question, fragments, Draws("scene", key))
+    draws = Draws("exemplar", key)
+    kind = _kind(key, dials)
+    if kind == "near_copy":
+        return flaws.near_copy(scene, fragments, draws).as_json(), False
+    if kind == "hollow":
+        return flaws.hollow(scene, draws).as_json(), False
+    whole = writer.conversation(scene, draws)
+    if kind == "clean":
+        return whole.as_json(), False
+    if draws.chance(0.5):
+        return flaws.cut_json(whole.as_json(), draws), True
+    return flaws.cut_off(whole, draws).as_json(), True
+
+
+def _kind(key: str, dials: Dials) -> Kind:
+    return flaws.decide(dials, Draws("flaw", key))
+
+
+def _key(messages: Sequence[Message], seed: int) -> str:
+    return json.dumps([[[m.role, m.content] for m in messages], seed])
+
+
+@lru_cache(maxsize=64)
+def _fingerprints(fragments: Fragments, facet: str | None) -> judge.Fingerprints:
+    return judge.Fingerprints(fragments.facet(facet))
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text) // CHARACTERS_PER_TOKEN)

@@ -1,0 +1,147 @@
+"""drafts → verdicts: run the filters, each saying kept or not, why, what it measured and its limit.
+
+Form works row by row. Duplicates and leaks compare a round's rows with each other and with what the
+closed rounds kept; verdicts of closed rounds are final.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from thousandfold import filters
+
+from .recipe import Recipe
+from .tables import VERDICTS, frame
+
+FILTERS = ("form", "duplicates", "leaks")
+"""In the order in which they run; a row that one drops is not shown to the next."""
+
+LEAK_THRESHOLD = 0.5
+"""Jaccard of word 5-grams between a person's turns in training and in a sealed set: half a prompt in common
+gives the sealed one away. Lower than for answers, since scaffolding shared by all prompts is rare here."""
+
+
+class Closed:
+    """What the closed rounds kept, as the filters look it up."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        settings = recipe.settings.filters
+        self.answers = filters.MinHashIndex(
+            threshold=settings.near_duplicate_threshold, ngram=settings.near_duplicate_ngram
+        )
+        self.prompts = {split: filters.MinHashIndex(threshold=LEAK_THRESHOLD) for split in ("train", "heldout")}
+
+    def add(self, kept: pl.DataFrame) -> None:
+        """Adds kept drafts (`id`, `split`, `messages`) once their round is closed."""
+        self.answers.add(kept["id"], said_by(kept, "assistant"))
+        for split, index in self.prompts.items():
+            part = kept.filter(pl.col("split") == split)
+            index.add(part["id"], said_by(part, "user"))
+
+
+def give_verdicts(
+    drafts: pl.DataFrame, seed_texts: Mapping[str, str], prompt_texts: Mapping[str, str], recipe: Recipe, closed: Closed
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(VERDICTS frame, form scores as `id`, `score`) for a round's drafts.
+
+    `drafts` is a DRAFTS frame with the columns `seed_id` and `split` of its context; the mappings give the
+    text that a draft must not echo, by seed id and by draft id. Drafts that a filter dropped have no verdict
+    of the filters after it. Held-out drafts are taken before training's, so that a copy leaves training.
+    """
+    texts = drafts.with_columns(
+        seed_text=pl.col("seed_id").replace_strict(dict(seed_texts), return_dtype=pl.String),
+        prompt_text=pl.col("id").replace_strict(dict(prompt_texts), return_dtype=pl.String),
+    )
+    limit = recipe.settings.filters.max_echo_share
+    form = filters.form(
+        texts, seed_text="seed_text", prompt_text="prompt_text", seed_echo_limit=limit, prompt_echo_limit=limit
+    )
+    scores = filters.form_scores(texts)
+    whole = texts.join(scores, on="id", maintain_order="left").filter(form["kept"])
+    duplicates = _duplicates(whole, recipe, closed)
+    leaks = _leaks(whole.filter(duplicates["kept"]), closed)
+    parts = [form.select(list(VERDICTS)), duplicates, leaks]
+    return pl.concat(parts), scores
+
+
+def kept_ids(verdicts: pl.DataFrame) -> list[str]:
+    """Ids that no filter dropped, in the verdicts' own order."""
+    dropped = verdicts.filter(~pl.col("kept"))["id"].implode()
+    return verdicts.filter(~pl.col("id").is_in(dropped))["id"].unique(maintain_order=True).to_list()
+
+
+def said_by(frame_of_messages: pl.DataFrame, role: str) -> pl.Series:
+    """All turns of one role, joined by newlines; one string per row."""
+    turns = pl.col("messages").list.eval(
+        pl.element().struct.field("content").filter(pl.element().struct.field("role") == role)
+    )
+    return frame_of_messages.select(turns.list.join("\n")).to_series()
+
+
+def _duplicates(rows: pl.DataFrame, recipe: Recipe, closed: Closed) -> pl.DataFrame:
+    """Answers compared with answers: prompts share scaffolding without being copies."""
+    settings = recipe.settings.filters
+    prefer = rows.select(pl.col("score").fill_null(0) + (pl.col("split") == "heldout")).to_series()
+    found = filters.near_duplicates(
+        said_by(rows, "assistant"),
+        threshold=settings.near_duplicate_threshold,
+        ngram=settings.near_duplicate_ngram,
+        prefer=prefer,
+        against=closed.answers,
+    )
+    ids = rows["id"].to_list()
+    return frame(
+        (
+            _verdict(
+                ids[row],
+                "duplicates",
+                reason=None if answer["kept"] else "near_duplicate" if answer["jaccard"] < 1 else "duplicate",
+                measured=answer["jaccard"],
+                limit=settings.near_duplicate_threshold,
+                twin=ids[answer["twin"]] if answer["twin"] is not None else answer["twin_key"],
+            )
+            for row, answer in enumerate(found.iter_rows(named=True))
+        ),
+        VERDICTS,
+    )
+
+
+def _leaks(rows: pl.DataFrame, closed: Closed) -> pl.DataFrame:
+    """Prompts of training against prompts of the sealed sets, in both directions over time."""
+    sealed = rows.filter(pl.col("split") == "heldout")
+    against_train = closed.prompts["train"].query(said_by(sealed, "user"))
+    fresh = filters.MinHashIndex(threshold=LEAK_THRESHOLD)
+    fresh.add(sealed["id"], said_by(sealed, "user"))
+    train = rows.filter(pl.col("split") == "train")
+    found = [
+        (sealed["id"], against_train),
+        (train["id"], _nearer(fresh.query(said_by(train, "user")), closed, train)),
+    ]
+    return frame(
+        (
+            _verdict(
+                draft_id,
+                "leaks",
+                reason="held_out_leak" if answer["twin_key"] is not None else None,
+                measured=answer["jaccard"],
+                limit=LEAK_THRESHOLD,
+                twin=answer["twin_key"],
+            )
+            for ids, answers in found
+            for draft_id, answer in zip(ids, answers.iter_rows(named=True), strict=True)
+        ),
+        VERDICTS,
+    )
+
+
+def _nearer(fresh: pl.DataFrame, closed: Closed, train: pl.DataFrame) -> pl.DataFrame:
+    """For each training row the sealed prompt it copies: one of this round's, else one of a closed round's."""
+    earlier = closed.prompts["heldout"].query(said_by(train, "user"))
+    return pl.DataFrame([fresh[name].fill_null(earlier[name]) for name in ("twin_key", "jaccard")])
+
+
+def _verdict(draft_id: str, name: str, *, reason: str | None, **measured: Any) -> dict[str, Any]:
+    return {"id": draft_id, "filter": name, "kept": reason is None, "reason": reason, **measured}

@@ -1,0 +1,144 @@
+"""The words, as files: one file per question, rendered by langchain-core in f-string format.
+
+A prompt file holds `## system` and `## user` sections; `{name}` is a field, `{{` a literal brace. Its
+text is part of every ask's identity: a changed word is a changed ask. A recipe overrides a shipped
+prompt by a file of the same name in its own `prompts/` folder.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_core.prompts import ChatPromptTemplate
+
+__all__ = ["NAMES", "Prompt", "PromptError", "as_data", "load"]
+
+NAMES = ("evidence", "exemplar", "level", "scenario")
+"""The questions, each a file `<name>.md`."""
+
+_FIELDS = {
+    "scenario": {"definition", "card", "exemplar", "how_many"},
+    "exemplar": {"definition", "card", "exemplar", "situation"},
+    "level": {"facet", "rubric", "levels", "conversation"},
+    "evidence": {"facet", "rubric", "items", "conversation"},
+}
+"""What the rooms can fill in; a prompt may use fewer, never others."""
+
+_TAGS = (
+    "card",
+    "conversation",
+    "evidence",
+    "exemplar",
+    "levels",
+    "rubric",
+    "situation",
+    "value",
+)
+_OUR_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(_TAGS)})\b[^<>]*>)", re.IGNORECASE)
+_SECTION = re.compile(r"^## (system|user)[ \t]*$", re.MULTILINE)
+
+
+class PromptError(ValueError):
+    """A prompt file that cannot be used, as what happened / why it matters / what to do."""
+
+    def __init__(self, *, what: str, why: str, do: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.do = do
+
+
+class Prompt:
+    """One question: its sections, its SHA-256, and `render`."""
+
+    def __init__(self, name: str, text: str, *, origin: str) -> None:
+        self.name = name
+        self.text = text
+        self.origin = origin
+        self.sha256 = sha256(text.encode("utf-8")).hexdigest()
+        self._check()
+
+    @cached_property
+    def sections(self) -> list[tuple[str, str]]:
+        """(role, template) in the file's order."""
+        parts = _SECTION.split(self.text)
+        return [(role, body.strip("\n")) for role, body in zip(parts[1::2], parts[2::2], strict=True)]
+
+    @cached_property
+    def _template(self) -> ChatPromptTemplate:
+        from langchain_core.prompts import ChatPromptTemplate
+
+        return ChatPromptTemplate.from_messages(self.sections, template_format="f-string")
+
+    def render(self, **fields: str) -> list[tuple[str, str]]:
+        """(role, text) pairs. Text arrives exactly as given: no escaping of any kind.
+
+        Raises PromptError if a field that the file uses is missing.
+        """
+        missing = sorted(set(self._template.input_variables) - set(fields))
+        if missing:
+            raise PromptError(
+                what=f"the prompt {self.origin} needs {', '.join(missing)}, which was not given",
+                why="a question with a hole in it would be asked and paid for",
+                do=f"give {', '.join(missing)}, or take the field out of the prompt",
+            )
+        roles = {"system": "system", "human": "user"}
+        return [(roles[m.type], m.text) for m in self._template.format_messages(**fields)]
+
+    def _check(self) -> None:
+        roles = [role for role, _ in self.sections]
+        if not roles or roles[-1] != "user":
+            raise PromptError(
+                what=f"the prompt {self.origin} has the sections {roles or 'none'}",
+                why="a question must end with what is asked, in a section headed `## user`",
+                do="head its parts `## system` (optional) and `## user`",
+            )
+        try:
+            used = set(self._template.input_variables)
+        except ValueError as error:
+            raise PromptError(
+                what=f"the prompt {self.origin} is not a valid template: {error}",
+                why="a single brace opens a field",
+                do="write {{ and }} for literal braces",
+            ) from error
+        unknown = sorted(used - _FIELDS[self.name])
+        if unknown:
+            raise PromptError(
+                what=f"the prompt {self.origin} uses the field {{{unknown[0]}}}",
+                why=f"only {', '.join(sorted(_FIELDS[self.name]))} can be filled in here",
+                do="use one of those, or write {{ and }} for literal braces",
+            )
+
+
+def load(name: str, *, overrides: Path | None = None) -> Prompt:
+    """The prompt `name`: from `overrides/<name>.md` if that exists, else the shipped one."""
+    own = overrides / f"{name}.md" if overrides is not None else None
+    if own is not None and own.is_file():
+        try:
+            return Prompt(name, own.read_text(encoding="utf-8"), origin=str(own))
+        except UnicodeDecodeError as error:
+            raise PromptError(
+                what=f"the prompt {own} is not UTF-8: byte {error.start} cannot be read",
+                why="its words are sent to a model exactly as they stand",
+                do="save the file as UTF-8",
+            ) from error
+    return Prompt(
+        name,
+        (files(__package__) / f"{name}.md").read_text(encoding="utf-8"),
+        origin=f"{name}.md",
+    )
+
+
+def as_data(text: str) -> str:
+    """`text` with our own delimiters neutralised, so that what a model wrote cannot end its own quotation.
+
+    Only `<tag>` and `</tag>` of the tags these prompts use are touched (`<` becomes `‹`); every
+    other character arrives as it is.
+    """
+    return _OUR_TAG.sub("‹", text)
