@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
+from datasketch import MinHash, MinHashLSH
 
 from .shingles import Shingles, jaccards, shingle_sets
 from .verdict import FilterError
@@ -120,9 +120,6 @@ class Neighbours:
         self._lsh = _new_lsh(sketching)
         self._sets: list[Shingles] = []
         self._numbers: dict[bytes, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._sets)
 
     def add(self, sketch: Sketch) -> int:
         """The set's number; a set that is already there keeps the one it has, so n copies cost one entry."""

@@ -36,7 +36,7 @@ Forbid = Sequence[Mapping[str, str]]
 MAX_TUPLES = 2**23  # about 25 bytes each while planning: 200 MB
 MAX_CANDIDATES = 40  # more make the plan of 12,10,8,6,5,5,4,4 no shorter
 ROW_WORK = 2**21  # table look-ups that one row may cost; wide recipes get fewer candidates
-UNITS_PER_ROW = 0  # a tuple due every 1.8 rows is then served every 7/4, not every 2
+UNITS_PER_ROW = 4  # a tuple due every 1.8 rows is then served every 7/4, not every 2
 LEVEL_WEIGHT = 64  # of a level being behind, against a pair or a longer tuple: halves the unevenness of levels
 SCORE_BITS = 62  # of an int64: one for the sign, one for the sum of a score and its noise
 NOISE_BITS = 4  # random low bits of a score, so that ties fall differently in every candidate
@@ -524,7 +524,7 @@ class _Plan:
             chosen = int(np.where(of_phase, self.left, -1).argmax())
         block = slice(int(tuples.base[chosen]), int(tuples.base[chosen] + tuples.cells[chosen]))
         worth = np.where(tuples.possible[block], self.value[block], LOWEST)
-        pool = np.flatnonzero(self.unmet[block] if self.left[chosen] else worth == worth.max())
+        pool = np.flatnonzero(worth == worth.max())
         picked = pool[self.dice.below(len(pool), (self.candidates,))]
         members, strides = tuples.members[chosen, : self.phase], tuples.strides[chosen, : self.phase]
         return members, picked[:, None] // strides % self.space.sizes[members]

@@ -150,12 +150,12 @@ def test_a_chain_of_constraints_leads_into_no_dead_end() -> None:
 
 
 def test_an_unused_row_that_no_draw_finds_is_found_by_search() -> None:
-    # the row of 24 y is one draw in 2**24
-    axes = {f"axis{i}": ["x", "y"] for i in range(24)}
-    forbid = [{f"axis{i}": "x", f"axis{i + 1}": "y"} for i in range(23)]
-    rows = covering_plan(axes, strength=1, size=28, forbid=forbid).rows()
-    assert len(set(rows[:25])) == 25
-    assert len(set(rows)) == 25
+    # the row of 20 y is one draw in 2**20
+    axes = {f"axis{i}": ["x", "y"] for i in range(20)}
+    forbid = [{f"axis{i}": "x", f"axis{i + 1}": "y"} for i in range(19)]
+    rows = covering_plan(axes, strength=1, size=24, forbid=forbid).rows()
+    assert len(set(rows[:21])) == 21
+    assert len(set(rows)) == 21
 
 
 def test_at_a_high_strength_the_low_strengths_still_come_first() -> None:
@@ -268,8 +268,8 @@ def test_uniform_coverage_under_constraints_is_near_the_expectation_over_the_all
 
 
 def test_uniform_coverage_ends_where_hardly_any_draw_is_allowed() -> None:
-    axes = {f"axis{i}": ["x", "y"] for i in range(40)}
-    forbid = [{f"axis{i}": "x", f"axis{i + 1}": "y"} for i in range(39)]
+    axes = {f"axis{i}": ["x", "y"] for i in range(24)}
+    forbid = [{f"axis{i}": "x", f"axis{i + 1}": "y"} for i in range(23)]
     assert 0 < uniform_coverage(axes, 30, strength=2, forbid=forbid) < 1
 
 
@@ -296,13 +296,13 @@ def test_an_empty_plan_has_its_string_columns() -> None:
 
 
 def test_two_hundred_axes_can_be_planned_at_strength_2() -> None:
-    axes = axes_of(*[3] * 200)
+    axes = axes_of(*[2] * 200)
     forbid = [{f"axis{i}": f"level{i}.0", f"axis{i + 1}": f"level{i + 1}.0"} for i in range(0, 200, 2)]
     plan = covering_plan(axes, strength=2, forbid=forbid)
-    pairs = 9 * 200 * 199 // 2 - 100
+    pairs = 4 * 200 * 199 // 2 - 100
     assert coverage(plan, axes, strength=2, forbid=forbid) == Coverage(2, pairs, pairs, 1.0)
     assert len(set(tuples_in(plan.rows(), 2))) == pairs
-    assert len(plan) <= 50
+    assert len(plan) <= 25
 
 
 BAD: list[tuple[dict[str, Any], str, str]] = [

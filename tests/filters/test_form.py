@@ -372,6 +372,11 @@ def test_a_score_is_the_mean_of_four_whole_number_ratios() -> None:
     )
 
 
+def test_only_the_first_hundred_words_count_for_variety_so_that_length_does_not_lower_it() -> None:
+    hundred = " ".join(sentence(10, 10 * number) for number in range(10))
+    assert score(f"{hundred}\n\n{hundred}") == 1.0
+
+
 def test_a_row_without_words_of_the_assistant_has_no_score() -> None:
     frame = drafts(None, [], turns(ASK, roles="u"), turns(ASK, ""), turns(ASK, "…"), turns(ASK, "No."))
     scores = form_scores(frame)

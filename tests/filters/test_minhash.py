@@ -8,7 +8,7 @@ import re
 import numpy as np
 import polars as pl
 import pytest
-from datasketch import MinHash  # type: ignore[import-untyped]
+from datasketch import MinHash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,6 +132,17 @@ def test_an_earlier_text_decides_before_any_row_of_this_round_whatever_is_prefer
     seen = near_duplicates([near, old], prefer=[9.0, 1.0], against=index_of({"old": old}))
     assert seen["twin_key"].to_list() == ["old", "old"]
     assert seen["jaccard"].to_list() == pytest.approx([36 / 38, 1.0])
+
+
+def test_a_copy_of_an_earlier_text_names_it_even_where_a_kept_row_is_more_similar() -> None:
+    words = [f"w{number}" for number in range(60)]
+    old, middle, far = (" ".join(words[start : start + 44]) for start in (0, 6, 10))
+    assert near_duplicates([far, middle], prefer=[1, 0])["twin"].to_list() == [None, 0]
+    seen = near_duplicates([far, middle], prefer=[1, 0], against=index_of({"old": old}))
+    assert seen["kept"].to_list() == [True, False]
+    assert seen["twin_key"].to_list() == [None, "old"]
+    assert seen["twin"].to_list() == [None, None]
+    assert seen["cluster"].to_list() == [0, 0]
 
 
 def test_a_row_like_a_dropped_row_only_is_kept() -> None:

@@ -39,6 +39,12 @@ def test_public_names_are_sorted_listed_and_there() -> None:
     assert all(getattr(filters, name) is not None for name in filters.__all__)
 
 
+@pytest.mark.parametrize("first", ["import thousandfold.filters.form", "filters.form_scores", "filters.form"])
+def test_form_is_the_function_whatever_was_loaded_before_it(first: str) -> None:
+    code = f"from thousandfold import filters; {first}; from thousandfold.filters import form; "
+    assert run(f"{code} print(form is filters.form, type(form).__name__)") == "True function"
+
+
 def test_an_unknown_name_is_an_attribute_error_that_names_it() -> None:
     with pytest.raises(AttributeError, match=r"module 'thousandfold.filters' has no attribute 'near_duplicate'"):
         filters.near_duplicate  # noqa: B018

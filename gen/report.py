@@ -1,0 +1,288 @@
+"""What happened, to look at: the closing table, a preview, the state of an output directory, one line's descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from .card import REHEARSAL_NOTE
+from .errors import OutputError
+from .output import Output
+from .recipe import Recipe
+from .release import check_release, read_manifest, read_table
+from .text import on_screen
+
+
+PIPED_WIDTH = 120
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that never reads markup in data; piped output is as wide as a page, whatever COLUMNS says."""
+    made = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not made.is_terminal:
+        made.width = PIPED_WIDTH
+    return made
+
+
+def funnel_table(funnel: Mapping[str, Any]) -> Table:
+    """Rows by step, from contexts to exemplars; what was dropped stands under the step that dropped it."""
+    table = Table(title="from contexts to exemplars", title_justify="left", box=None, pad_edge=False)
+    table.add_column("step")
+    table.add_column("rows", justify="right")
+    table.add_column("dropped or left")
+    table.add_row("contexts", str(funnel["contexts"]), "")
+    table.add_row("drafts", str(funnel["drafts"]), "")
+    dropped = ", ".join(f"{reason} {count}" for reason, count in funnel["dropped"].items())
+    table.add_row("kept", str(funnel["kept"]), dropped)
+    table.add_row("pool", str(funnel["pool"]), f"unscored {funnel['unscored']}" if funnel["unscored"] else "")
+    table.add_row("selected", str(funnel["selected"]), "")
+    table.add_row("held out", str(funnel["heldout"]), "sealed prompts")
+    return table
+
+
+def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
+    """What a run says last: the funnel, the cost, and what is short."""
+    paid = "cost unknown (no price given)" if summary["paid_usd"] is None else f"paid {summary['paid_usd']:.4f} USD"
+    lines = [f"asked {summary['asked']}, replayed {summary['replayed']}, {paid}, rounds {summary['rounds']}"]
+    if summary["judged"] == "unjudged":
+        lines.append("unjudged: no judge was configured, so form decided the order; the release says so")
+    lines += [f"short: {s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in summary["shortfalls"]]
+    if summary["release"] and not summary["new"]:
+        lines.append("nothing changed: the release that stands holds the same content")
+    if summary["accepted"] < summary["size"]:
+        lines.append(f"{summary['accepted']} of {summary['size']} exemplars")
+    if rehearsal:
+        lines.append(REHEARSAL_NOTE.replace("**", ""))
+    return Group(funnel_table(summary["funnel"]), Text(""), *(Text(line) for line in lines))
+
+
+def plan_report(plan: Any, recipe_size: int, pool: float) -> Group:
+    """Counts, coverage beside uniform draws, and the forecast of `gen.plan`."""
+    sets = dict(plan.contexts["set"].value_counts(sort=True).iter_rows())
+    head = Text(
+        f"{sets.pop('train', 0)} contexts for {recipe_size} exemplars (pool {pool:g}); held out: "
+        + (", ".join(f"{name} {count}" for name, count in sorted(sets.items())) or "none")
+    )
+    table = Table(title="coverage of what training may see", title_justify="left", box=None, pad_edge=False)
+    for name in ("combinations of", "possible", "met", "share", "uniform draws would meet"):
+        table.add_column(name, justify="right")
+    for strength, found in plan.coverage.items():
+        name = {1: "single levels", 2: "2 levels", 3: "3 levels"}.get(strength, f"{strength} levels")
+        uniform = f"{plan.uniform[strength]:.1%}"
+        table.add_row(name, f"{found.possible:,}", f"{found.met:,}", f"{found.share:.1%}", uniform)
+    forecast = plan.forecast
+    usd = "unknown (no price given)" if forecast.usd is None else f"{forecast.usd[0]:,.2f} to {forecast.usd[1]:,.2f}"
+    lines = [
+        f"strength {plan.strength}: every combination of {plan.strength} levels that training may see is planned"
+        if plan.strength
+        else "strength 0: too few contexts to meet every level once",
+        "",
+        f"forecast ({forecast.basis})",
+        f"  yield    {forecast.yield_[0]:.0%} to {forecast.yield_[1]:.0%}",
+        f"  contexts {forecast.contexts[0]:,} to {forecast.contexts[1]:,}",
+        f"  asks     {forecast.asks[0]:,} to {forecast.asks[1]:,}",
+        f"  tokens   {forecast.tokens[0]:,} to {forecast.tokens[1]:,}",
+        f"  USD      {usd}",
+    ]
+    return Group(head, Text(""), table, *(Text(line) for line in lines))
+
+
+def preview_report(recipe: Recipe, state: Any) -> Iterator[RenderableType]:
+    """Each draft of a preview with its context, verdict and judgement."""
+    judged = {row["id"]: row for row in state.judgements.iter_rows(named=True)}
+    dropped = {row["id"]: row for row in state.verdicts.filter(~pl.col("kept")).iter_rows(named=True)}
+    contexts = {row["id"]: row for row in state.contexts.iter_rows(named=True)}
+    for draft in state.drafts.iter_rows(named=True):
+        context = contexts[draft["context_id"]]
+        levels = " · ".join(f"{axis}: {context[axis]}" for axis in recipe.axes)
+        parts: list[RenderableType] = [Text(levels, style="dim"), Text("")]
+        parts += list(_conversation(draft["messages"] or [], draft["because"]))
+        parts.append(Text(_outcome(draft, dropped.get(draft["id"]), judged.get(draft["id"])), style="bold"))
+        yield Panel(Group(*parts), title=Text(draft["id"]), title_align="left")
+
+
+def _conversation(messages: Sequence[Mapping[str, str]], because: str | None) -> Iterator[Text]:
+    for turn in messages:
+        text = Text(f"{turn['role']}: ", style="bold cyan" if turn["role"] == "user" else "bold green")
+        body = Text(on_screen(turn["content"]), style="none")
+        if because:
+            start = body.plain.find(on_screen(because))
+            if start >= 0 and turn["role"] == "assistant":
+                body.stylize("italic underline", start, start + len(on_screen(because)))
+        yield text + body + Text("\n")
+
+
+def _outcome(draft: Mapping[str, Any], drop: Mapping[str, Any] | None, judged: Mapping[str, Any] | None) -> str:
+    if drop is not None:
+        detail = f" ({on_screen(draft['problem'], width=200)})" if draft["problem"] else ""
+        return f"dropped: {drop['reason']}{detail}"
+    if judged is None or judged["state"] == "unjudged":
+        return "kept, unjudged"
+    if judged["state"] == "unscored":
+        return f"kept, unscored: {on_screen(judged['reason'] or '', width=200)}"
+    items = ", ".join(sorted({span["item"] for span in judged["spans"]})) or "none quoted"
+    return f"kept, level {judged['level']:g} of 4; evidence: {items}"
+
+
+def state_of(output: Output) -> dict[str, Any]:
+    """What an output directory holds, for `status`."""
+    latest = output.latest()
+    with output.ledger(read_only=True) as ledger:
+        spent, unfinished = ledger.spent(), ledger.note("unfinished run")
+    releases = []
+    for path in output.releases():
+        manifest = read_manifest(path)
+        releases.append(
+            {
+                "name": path.name,
+                "created": manifest["created"],
+                "exemplars": manifest["funnel"]["selected"],
+                "heldout": manifest["funnel"]["heldout"],
+                "teacher": manifest["models"]["teacher"]["model"],
+                "judged": manifest["judged"],
+                "exit": manifest["exit"],
+            }
+        )
+    return {
+        "out": str(output.path),
+        "latest": latest.name if latest else None,
+        "unfinished": unfinished,
+        "replies": spent.replies,
+        "failures": spent.failures,
+        "tokens": spent.prompt_tokens + spent.completion_tokens,
+        "paid_usd": None if spent.unpriced else spent.microusd / 1e6,
+        "releases": releases,
+    }
+
+
+def status_report(state: Mapping[str, Any], funnel: Mapping[str, Any] | None) -> Group:
+    paid = "cost unknown" if state["paid_usd"] is None else f"{state['paid_usd']:.4f} USD"
+    lines = [
+        f"{state['out']}: {state['replies']} replies in the ledger ({state['failures']} failed), "
+        f"{state['tokens']:,} tokens, {paid}"
+    ]
+    if state["unfinished"]:
+        lines.append(f"a run of size {state['unfinished']['size']} is under way or unfinished; run again to resume it")
+    table = Table(box=None, pad_edge=False)
+    for name in ("release", "exemplars", "held out", "teacher", "judge", ""):
+        table.add_column(name)
+    for release in state["releases"]:
+        mark = "latest" if release["name"] == state["latest"] else ""
+        table.add_row(
+            release["name"],
+            str(release["exemplars"]),
+            str(release["heldout"]),
+            release["teacher"],
+            release["judged"],
+            mark,
+        )
+    parts: list[RenderableType] = [Text(line) for line in lines]
+    if state["releases"]:
+        parts += [Text(""), table]
+    if funnel:
+        parts += [Text(""), funnel_table(funnel)]
+    return Group(*parts)
+
+
+def damage_of(output: Output) -> list[str]:
+    """Everything in an output directory that is not what was written, for `verify`."""
+    findings: list[str] = []
+    for release in output.releases():
+        findings += check_release(release)
+    try:
+        if output.releases() and output.latest() is None:
+            findings.append("LATEST: missing, though there are releases")
+    except OutputError as error:
+        findings.append(error.what)
+    with output.ledger(read_only=True) as ledger:
+        findings += [f"ledger.sqlite: {finding}" for finding in ledger.check()]
+    return findings
+
+
+def descent(output: Output, draft_id: str) -> dict[str, Any]:
+    """One draft walked back to its seed: selection, judgement, verdicts, prompts, context, seed.
+
+    Looked up in the newest release first. Raises OutputError for an id that no release holds.
+    """
+    latest = output.latest()
+    releases = sorted(output.releases(), key=lambda p: (p == latest, p.name), reverse=True)
+    for release in releases:
+        found = _row_of(release, "drafts", "id", draft_id)
+        if found is not None:
+            return _descent_in(output, release, found)
+    raise OutputError(
+        what=f"no release in {str(output.path)!r} holds the id {draft_id!r}",
+        why="ids are those of drafts: the `id` of a line in train/sft.jsonl, or one from tables/drafts.parquet",
+        do=f"copy one from {latest / 'train' / 'sft.jsonl' if latest else 'a release'}",
+    )
+
+
+def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict[str, Any]:
+    context = _row_of(release, "contexts", "id", draft["context_id"]) or {}
+    with output.ledger(read_only=True) as ledger:
+        asks = {
+            name: {"ask": ask_id, "model": sent[0], "messages": sent[1]["messages"]}
+            for name, ask_id in (("scenario", draft["scenario_ask_id"]), ("exemplar", draft["ask_id"]))
+            if ask_id and (sent := ledger.request(ask_id))
+        }
+    verdicts = read_table(release, "verdicts").filter(pl.col("id") == draft["id"]).to_dicts()
+    return {
+        "release": release.name,
+        "id": draft["id"],
+        "selection": _row_of(release, "selection", "id", draft["id"]),
+        "judgement": _row_of(release, "judgements", "id", draft["id"]),
+        "verdicts": verdicts,
+        "draft": dict(draft),
+        "asks": asks,
+        "context": context,
+        "seed": _row_of(release, "seeds", "id", context.get("seed_id", "")),
+        "prompts": read_manifest(release)["prompts"],
+    }
+
+
+def _row_of(release: Path, table: str, column: str, value: str) -> dict[str, Any] | None:
+    rows = read_table(release, table).filter(pl.col(column) == value)
+    return rows.row(0, named=True) if rows.height else None
+
+
+def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """`descent` for a person, from the training line down to the seed."""
+    draft, context, seed = found["draft"], found["context"], found["seed"] or {}
+    selection, judgement = found["selection"], found["judgement"]
+    yield Text(f"{found['id']} in release {found['release']}", style="bold")
+    if selection and selection["selected"]:
+        yield _line("selection", f"rank {selection['rank']}, gain {selection['gain']:.3f}: {selection['reason']}")
+    else:
+        yield _line("selection", "not selected" if selection else "not in the pool")
+    if judgement:
+        level = judgement["state"] if judgement["level"] is None else f"level {judgement['level']:g} of 4"
+        yield _line("judgement", f"{level} by {judgement['judge']}: {judgement['reason'] or 'no remark'}")
+        for span in judgement["spans"]:
+            yield _line("", f"{span['item']}: “{span['span']}”")
+    for verdict in found["verdicts"]:
+        said = "kept" if verdict["kept"] else f"dropped: {verdict['reason']}"
+        twin = f", twin {verdict['twin']}" if verdict["twin"] else ""
+        measured = "" if verdict["measured"] is None else f" (measured {verdict['measured']:g}"
+        limit = "" if verdict["limit"] is None else f", limit {verdict['limit']:g}"
+        yield _line("verdict", f"{verdict['filter']}: {said}{measured}{limit}{')' if measured else ''}{twin}")
+    yield _line("draft", f"draw {draft['draw']} in round {draft['round']} by {draft['teacher']}")
+    yield _line("situation", draft["scenario"])
+    for name, ask in found["asks"].items():
+        prompt = found["prompts"].get(name, "")[:12]
+        yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {name}.md (sha256 {prompt}…)")
+    levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position"))
+    yield _line("context", f"{context.get('id')}: {levels}")
+    yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
+    yield Text("")
+    yield from _conversation(draft["messages"] or [], draft["because"])
+
+
+def _line(name: str, text: str) -> Text:
+    return Text(f"{name:<10} ", style="dim") + Text(on_screen(text, width=2000), style="none")
