@@ -7,18 +7,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
 from .errors import DamageError, StorageError
 from .teachers.base import Ask, Failure, Outcome, Usage
+from .text import storable
 
 APPLICATION_ID = 0x7466_6C64  # "tfld": tells our file from any other SQLite file
 FORMAT = 1
@@ -36,6 +38,8 @@ CREATE TABLE outcomes (
     prompt_tokens INTEGER,
     completion_tokens INTEGER,
     cost_microusd INTEGER,          -- NULL: price or usage unknown
+    counted_tokens INTEGER NOT NULL,    -- what a limit counts: the worst case where the usage is unknown
+    counted_microusd INTEGER NOT NULL,
     served_model TEXT,
     attempts INTEGER NOT NULL,
     seconds REAL NOT NULL,
@@ -49,6 +53,15 @@ CREATE TABLE notes (                -- what a run must remember besides replies:
 
 
 @dataclass(frozen=True)
+class Charge:
+    """What one outcome cost, and what a limit counts for it: the worst case where the usage is unknown."""
+
+    cost_microusd: int | None  # None: price or usage unknown
+    counted_tokens: int
+    counted_microusd: int
+
+
+@dataclass(frozen=True)
 class Spent:
     """What all replies in the ledger have cost so far, failures included."""
 
@@ -58,6 +71,8 @@ class Spent:
     completion_tokens: int
     microusd: int
     unpriced: int  # replies whose price or usage is unknown
+    counted_tokens: int  # what a limit counts, as in Charge
+    counted_microusd: int
 
 
 class Ledger:
@@ -66,23 +81,28 @@ class Ledger:
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
         self.path = path
         self._lock = threading.Lock()
-        known = path.exists()
-        try:
-            uri = f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rwc'}"
-            self._db = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA busy_timeout = 10000")
-            if known and path.stat().st_size:
-                self._recognise()
-            if not read_only:
-                self._prepare()
-        except sqlite3.Error as error:
-            raise self._trouble(error) from error
+        with self._guarded():
+            self._db = sqlite3.connect(
+                _address(path, read_only=read_only), uri=True, check_same_thread=False, isolation_level=None
+            )
+            try:
+                self._db.execute("PRAGMA busy_timeout = 10000")
+                self._recognise(may_be_new=not read_only)
+                if read_only:
+                    self._db.execute("PRAGMA query_only = ON")
+                else:
+                    self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
 
-    def _recognise(self) -> None:
+    def _recognise(self, *, may_be_new: bool) -> None:
+        """Raises DamageError unless the file is ours; one without tables is a run's that died as it began."""
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if (application, version) != (APPLICATION_ID, FORMAT):
-            self._db.close()
+        empty = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        new = may_be_new and empty and (application, version) == (0, 0)
+        if not new and (application, version) != (APPLICATION_ID, FORMAT):
             raise DamageError(
                 what=f"{self.path} is no ledger of this version (application {application:#x}, {version})",
                 why="replies read from a file of another shape could be wrong",
@@ -114,20 +134,23 @@ class Ledger:
                 found.update((row[0], _outcome(row)) for row in rows)
         return found
 
-    def put_many(self, entries: Iterable[tuple[Ask, Outcome, int | None]]) -> None:
-        """Commits outcomes with their asks and costs (micro-dollars, None = unknown), all or none.
+    def put_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> None:
+        """Commits outcomes with their asks and what they cost, all or none.
 
-        An ask that is in the ledger already keeps its first outcome, unless that was a failure.
+        An ask that is in the ledger already keeps its first outcome, unless that was a failure; what the
+        failure counted for stays counted.
         """
-        rows = [_row(ask, outcome, cost) for ask, outcome, cost in entries]
+        rows = [_row(ask, outcome, charge) for ask, outcome, charge in entries]
         with self._lock, self._guarded(), self._transaction():
             self._db.executemany(
                 f"INSERT INTO outcomes ({_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS.split(',')))})"
                 " ON CONFLICT (ask_id) DO UPDATE SET (reply, finish_reason, failure, detail, prompt_tokens,"
-                " completion_tokens, cost_microusd, served_model, attempts, seconds) = (excluded.reply,"
-                " excluded.finish_reason, excluded.failure, excluded.detail, excluded.prompt_tokens,"
-                " excluded.completion_tokens, excluded.cost_microusd, excluded.served_model,"
-                " excluded.attempts, excluded.seconds) WHERE outcomes.failure IS NOT NULL",
+                " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts,"
+                " seconds, at) = (excluded.reply, excluded.finish_reason, excluded.failure, excluded.detail,"
+                " excluded.prompt_tokens, excluded.completion_tokens, excluded.cost_microusd,"
+                " counted_tokens + excluded.counted_tokens, counted_microusd + excluded.counted_microusd,"
+                " excluded.served_model, excluded.attempts, excluded.seconds, excluded.at)"
+                " WHERE outcomes.failure IS NOT NULL",
                 rows,
             )
 
@@ -144,7 +167,8 @@ class Ledger:
             row = self._db.execute(
                 "SELECT count(reply), count(failure), coalesce(sum(prompt_tokens), 0),"
                 " coalesce(sum(completion_tokens), 0), coalesce(sum(cost_microusd), 0),"
-                " sum(reply IS NOT NULL AND cost_microusd IS NULL) FROM outcomes"
+                " sum(reply IS NOT NULL AND cost_microusd IS NULL), sum(counted_tokens),"
+                " sum(counted_microusd) FROM outcomes"
             ).fetchone()
         return Spent(*(int(x or 0) for x in row))
 
@@ -194,19 +218,20 @@ class Ledger:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")  # on a full disk this is what fails
         except BaseException:
-            self._db.execute("ROLLBACK") if self._db.in_transaction else None
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, zlib.error, UnicodeDecodeError) as error:
             raise self._trouble(error) from error
 
-    def _trouble(self, error: sqlite3.Error) -> DamageError | StorageError:
+    def _trouble(self, error: Exception) -> DamageError | StorageError:
         if isinstance(error, sqlite3.OperationalError):
             return StorageError(
                 what=f"the ledger {self.path} cannot be written or read: {error}",
@@ -222,11 +247,39 @@ class Ledger:
 
 _COLUMNS = (
     "ask_id, model, purpose, request, reply, finish_reason, failure, detail, prompt_tokens,"
-    " completion_tokens, cost_microusd, served_model, attempts, seconds"
+    " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts, seconds"
 )
 
 
-def _row(ask: Ask, outcome: Outcome, cost: int | None) -> tuple[Any, ...]:
+def as_stored(outcome: Outcome) -> Outcome:
+    """`outcome` as the ledger will give it back: what UTF-8 cannot hold is replaced.
+
+    A reply is used in this form from the start, so that a first run and its replay see the same.
+    """
+    words = {name: getattr(outcome, name) for name in ("text", "finish_reason", "detail", "served_model")}
+    return replace(outcome, **{name: storable(word) for name, word in words.items() if word is not None})
+
+
+def _address(path: Path, *, read_only: bool) -> str:
+    """SQLite's URI for `path`.
+
+    A reader that may write opens the file as a writer does, because only such a connection removes the -wal
+    when it closes; what it may not do is forbidden by `query_only`. On a medium where nothing can be
+    written there is no -wal to be read, and SQLite must be told so.
+    """
+    if not read_only:
+        mode = "mode=rwc"
+    elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        mode = "mode=rw"
+    elif path.with_name(path.name + "-wal").exists():
+        mode = "mode=ro"
+    else:
+        mode = "mode=ro&immutable=1"
+    return f"{path.resolve().as_uri()}?{mode}"
+
+
+def _row(ask: Ask, outcome: Outcome, charge: Charge) -> tuple[Any, ...]:
+    outcome = as_stored(outcome)
     request = {
         "messages": [[m.role, m.content] for m in ask.messages],
         "sampling": [
@@ -242,13 +295,15 @@ def _row(ask: Ask, outcome: Outcome, cost: int | None) -> tuple[Any, ...]:
         ask.model,
         ask.purpose,
         zlib.compress(json.dumps(request).encode(), 1),
-        None if outcome.text is None else zlib.compress(outcome.text.encode("utf-8", "replace"), 1),
+        None if outcome.text is None else zlib.compress(outcome.text.encode(), 1),
         outcome.finish_reason,
         outcome.failure,
         outcome.detail,
         outcome.usage.prompt_tokens,
         outcome.usage.completion_tokens,
-        cost,
+        charge.cost_microusd,
+        charge.counted_tokens,
+        charge.counted_microusd,
         outcome.served_model,
         outcome.attempts,
         outcome.seconds,

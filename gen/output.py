@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -92,9 +92,7 @@ class Output:
         try:
             yield
         finally:
-            lock.release()
-            with suppress(OSError):
-                (self.path / ".lock").unlink(missing_ok=True)
+            lock.release()  # the file stays: unlinking it would let two others each lock one of their own
 
     def releases(self) -> list[Path]:
         """Finished releases, oldest name first; what a crash left under a temporary name is not among them."""

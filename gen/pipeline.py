@@ -39,9 +39,13 @@ from .verdicts import Closed, give_verdicts, kept_ids
 NO_BUDGET = BudgetSettings()
 OK, STOPPED_AT_BUDGET, QUOTAS_NOT_MET = 0, 3, 4
 EXTRA_PLAN = 4
-"""Contexts planned ahead per fresh one wanted, for the deficits to choose from."""
+"""Unused contexts per fresh one wanted, in plan order, for the deficits to choose from."""
+PLAN_AHEAD = 1.125
+"""The plan is made once, an eighth longer than the first round needs; most runs never make it again."""
 LOWEST_YIELD = 0.05
-"""Below this share of drafts kept, a round asks for no more than twenty times what is missing."""
+"""The least share of drafts that is reckoned on; and no round asks for more than were drafted before it."""
+FUTILE_DRAFTS = 20
+"""A round of so many drafts that adds nothing to the pool says that more of the same will not either."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,8 @@ async def first_drafts(
     state = State(contexts=contexts)
     fresh = contexts.with_columns(draw=pl.lit(0, pl.UInt8))
     async with models:
-        await _round(state, fresh, _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event))
+        desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event, contexts)
+        await _round(state, fresh, desk)
     return state
 
 
@@ -237,16 +242,19 @@ class _Desk:
     novelty: Novelty
     closed: Closed
     on_event: OnEvent
+    planned: pl.DataFrame  # training contexts planned so far, in plan order
 
 
 async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Models, on_event: OnEvent) -> State:
     """Rounds until the pool is large enough and its levels are filled, or the budget, or nothing new comes."""
-    desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event)
     wanted, heldout = pool_wanted(recipe), heldout_wanted(recipe)
-    planned = _interleaved(plan_contexts(recipe, seeds, train=wanted, heldout=heldout))
+    whole = plan_contexts(recipe, seeds, train=math.ceil(wanted * PLAN_AHEAD), heldout=heldout)
+    ahead = whole.filter(pl.col("split") == "train")
+    desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event, ahead)
+    planned = _interleaved(whole.filter((pl.col("split") == "heldout") | (pl.col("position") < wanted)))
     state = State(contexts=planned.clear())
     todo = planned.with_columns(draw=pl.lit(0, pl.UInt8))
-    full_rounds = 0
+    full_rounds = fruitless = 0
     while todo.height and full_rounds < recipe.settings.run.max_rounds:
         todo, later = _affordable(todo, desk)
         if not todo.height:
@@ -257,9 +265,13 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
         state.contexts = pl.concat([state.contexts, fresh])
         redraws = todo.height - fresh.height
         on_event(Event("round", {"number": state.rounds + 1, "contexts": fresh.height, "redraws": redraws}))
+        before = state.pool.height
         await _round(state, todo, desk)
         on_event(Event("pool", {"kept": state.pool.height, "wanted": wanted}))
-        if asker.budget.exhausted:
+        fruitless = 0 if state.pool.height > before else fruitless + (2 if todo.height >= FUTILE_DRAFTS else 1)
+        if fruitless >= 2:
+            on_event(Event("note", {"text": "nothing new comes: the last drafts added nothing to the pool"}))
+        if asker.budget.exhausted or fruitless >= 2:
             break
         todo = later if later.height else _next_contexts(state, desk, wanted)
     state.contexts = state.contexts.sort("split", "set", "position", descending=[True, False, False])
@@ -329,7 +341,8 @@ def _next_contexts(state: State, desk: _Desk, wanted: int) -> pl.DataFrame:
     train_redraws = redraws.filter(pl.col("split") == "train").height
     short = max(wanted - pool.height, max(deficits.values(), default=0))
     missing = short - int(train_redraws * yield_)
-    fresh = _fresh(state, desk, deficits, math.ceil(missing / yield_)) if missing > 0 else state.contexts.clear()
+    count = min(math.ceil(missing / yield_), state.drafts.height)
+    fresh = _fresh(state, desk, deficits, count) if count > 0 else state.contexts.clear()
     if not short:
         redraws = redraws.filter(pl.col("split") == "heldout")
     return pl.concat([redraws, fresh.with_columns(draw=pl.lit(0, pl.UInt8))])
@@ -361,10 +374,12 @@ def _deficits(pool: pl.DataFrame, recipe: Recipe) -> dict[tuple[str, str], int]:
 
 
 def _fresh(state: State, desk: _Desk, deficits: Mapping[tuple[str, str], int], count: int) -> pl.DataFrame:
-    used = state.contexts.filter(pl.col("split") == "train").height
-    ahead = plan_contexts(desk.recipe, desk.seeds, train=used + EXTRA_PLAN * count, heldout=0)
-    unused = ahead.filter(~pl.col("id").is_in(state.contexts["id"].implode()))
-    return choose_contexts(unused, deficits, count)
+    while True:
+        unused = desk.planned.filter(~pl.col("id").is_in(state.contexts["id"].implode()))
+        if unused.height >= EXTRA_PLAN * count:
+            return choose_contexts(unused.head(EXTRA_PLAN * count), deficits, count)
+        longer = desk.planned.height * 2 + EXTRA_PLAN * count
+        desk.planned = plan_contexts(desk.recipe, desk.seeds, train=longer, heldout=0)
 
 
 def _heldout_prompts(state: State) -> pl.DataFrame:

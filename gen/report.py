@@ -19,7 +19,6 @@ from .recipe import Recipe
 from .release import check_release, read_manifest, read_table
 from .text import on_screen
 
-
 PIPED_WIDTH = 120
 
 
@@ -57,7 +56,9 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     if summary["release"] and not summary["new"]:
         lines.append("nothing changed: the release that stands holds the same content")
     if summary["accepted"] < summary["size"]:
-        lines.append(f"{summary['accepted']} of {summary['size']} exemplars")
+        lines.append(
+            f"{summary['accepted']} of {summary['size']} exemplars" + ("" if summary["accepted"] else "; no release")
+        )
     if rehearsal:
         lines.append(REHEARSAL_NOTE.replace("**", ""))
     return Group(funnel_table(summary["funnel"]), Text(""), *(Text(line) for line in lines))

@@ -69,8 +69,11 @@ class View:
         """`release` needs no line of its own: the closing table follows."""
 
     def _on_found(self, fields: Any) -> None:
-        about = f"{fields['replies']:,} of about {fields['expected']:,} replies already paid for"
-        self._say(f"found an unfinished run: {about}; resuming" if fields["unfinished"] else f"found {about}")
+        replies, expected = fields["replies"], fields["expected"]
+        if fields["unfinished"] and replies < expected:
+            self._say(f"found an unfinished run: {replies:,} of about {expected:,} replies already paid for; resuming")
+        else:
+            self._say(f"found {replies:,} replies already paid for")
 
     def _on_note(self, fields: Any) -> None:
         self._say(fields["text"])

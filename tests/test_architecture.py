@@ -49,7 +49,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.selection",
         "gen.release",
     ),
-    ("gen.pipeline", "gen.report", "gen.starter"),
+    ("gen.pipeline", "gen.init", "gen.report"),
     ("gen.api", "gen.view"),
     ("gen.refresh",),
     ("gen",),

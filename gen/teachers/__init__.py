@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import MissingExtraError, RecipeError
+from ..errors import RecipeError
 from .base import Ask, Message, Outcome, Sampling, Teacher, Usage
 
 if TYPE_CHECKING:
@@ -36,11 +36,9 @@ def make(spec: str, settings: TeacherSettings | JudgeSettings, *, judge: bool = 
         class_path, _, model = rest.partition(":")
         return from_class(class_path, model, settings=settings)
     if provider == "vllm" and rest:
-        raise MissingExtraError(
-            what=f"the teacher {spec!r} runs vLLM in this process, which this version does not do yet",
-            why="vLLM's own server gives the same replies over the OpenAI protocol",
-            do=f"start `vllm serve {rest}` and give openai:{rest}@http://127.0.0.1:8000/v1",
-        )
+        from .engine import EngineTeacher
+
+        return EngineTeacher(rest, settings=settings)
     raise RecipeError(
         what=f"the model {spec!r} is of no known form",
         why="it says who writes or judges",

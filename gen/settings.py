@@ -1,0 +1,186 @@
+"""The settings of a recipe as frozen models: every key with its type, bounds and default, and how a table is checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import RecipeError
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Names that become part of a path: no separators, no leading dot or dash."""
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+PartT = TypeVar("PartT", bound=Part)
+
+
+class _ModelSettings(Part):
+    timeout_seconds: float = Field(default=600.0, gt=0)  # of one request; slow local servers need minutes
+    attempts: int = Field(default=6, ge=1, le=50)
+    structured: Literal["json_schema", "json_object", "text"] = "json_schema"
+    engine: dict[str, Any] = {}  # keyword arguments of vllm.LLM, for vllm: models
+
+
+class TeacherSettings(_ModelSettings):
+    model: str = "rehearsal"
+    temperature: float | None = Field(default=None, ge=0, le=2)  # None: the provider's own default
+    max_tokens: int = Field(default=2048, ge=16)
+
+
+class JudgeSettings(_ModelSettings):
+    # None: rehearsal judges rehearsal, and a real teacher runs unjudged; "none": unjudged in any case.
+    model: str | None = None
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    max_tokens: int = Field(default=1024, ge=16)
+    samples: int = Field(default=1, ge=1, le=16)  # the level is the mean over so many asks
+    evidence_from: float = Field(default=2.0, ge=0, le=4)  # spans are asked for texts of at least this level
+
+
+class ContextSettings(Part):
+    strength: Literal["auto", 1, 2, 3, 4] = "auto"
+    forbid: tuple[Annotated[dict[str, str], Field(min_length=1)], ...] = ()
+
+
+class HeldoutSettings(Part):
+    share: float = Field(default=0.1, ge=0, le=1)  # of size, on top of it
+    levels: dict[str, tuple[str, ...]] = {}  # whole levels that training never sees
+
+
+class DraftSettings(Part):
+    candidates: int = Field(default=4, ge=1, le=16)  # situations asked for; the most novel is kept
+    redraws: int = Field(default=2, ge=0, le=5)  # of a context whose draft was dropped
+
+
+class FilterSettings(Part):
+    near_duplicate_threshold: float = Field(default=0.7, gt=0, le=1)
+    near_duplicate_ngram: int = Field(default=5, ge=1, le=50)
+    max_echo_share: float = Field(default=0.3, gt=0, le=1)  # of an answer's 8-grams found in seed or prompt
+
+
+class SelectionSettings(Part):
+    pool: float = Field(default=1.3, ge=1, le=100)  # kept drafts per exemplar wanted; selection needs a choice
+    quota_share: float = Field(default=0.6, ge=0, le=1)  # least count of a level, as a share of its even part
+    quotas: dict[str, dict[str, Annotated[int, Field(ge=0)]]] = {}  # least counts that replace the default
+
+
+class RunSettings(Part):
+    max_rounds: int = Field(default=8, ge=1)
+    concurrency: int = Field(default=64, ge=1, le=4096)
+
+
+class BudgetSettings(Part):
+    usd: float | None = Field(default=None, gt=0, le=1e9)
+    tokens: int | None = Field(default=None, gt=0)
+
+
+class Price(Part):
+    """US dollars for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class Settings(Part):
+    """`recipe.toml`."""
+
+    name: str = Field(pattern=NAME)
+    description: str = ""
+    licence: str = "unknown"
+    language: str = "en"
+    size: int = Field(default=300, ge=1, le=10_000_000)
+    seed: int = Field(default=1, ge=0, lt=2**31)
+    teacher: TeacherSettings = TeacherSettings()
+    judge: JudgeSettings = JudgeSettings()
+    contexts: ContextSettings = ContextSettings()
+    heldout: HeldoutSettings = HeldoutSettings()
+    drafts: DraftSettings = DraftSettings()
+    filters: FilterSettings = FilterSettings()
+    selection: SelectionSettings = SelectionSettings()
+    run: RunSettings = RunSettings()
+    budget: BudgetSettings = BudgetSettings()
+    prices: dict[str, Price] = {}
+
+
+class Axis(Part):
+    description: str = ""
+    levels: dict[str, str] = Field(min_length=1)  # level -> one line that a teacher can use
+
+
+class Rubric(Part):
+    """`values/<facet>.toml`: what the value is, and how far a text may express it."""
+
+    facet: str = Field(min_length=1)
+    definition: str = Field(min_length=1)
+    in_scope: str = ""
+    why_item: str = ""
+    hollow_twin: str = ""
+    over_expression: str = ""
+    triggers: tuple[str, ...] = ()  # for tests of a judge only, never for scoring
+    levels: dict[Literal["0", "1", "2", "3", "4"], str] = Field(min_length=5, max_length=5)
+    evidence: dict[str, str] = Field(min_length=1)  # item -> what a span must show
+
+
+def checked(model: type[PartT], table: Any, path: Path, *prefix: str, spoken: Mapping[str, str] | None = None) -> PartT:
+    """`table` as a `model`. Raises RecipeError naming `path`, the key (below `prefix`) and the value.
+
+    `spoken` says what a dotted key is called where its value was given, if not in the file.
+    """
+    try:
+        # Strict for types (a string is no number), but TOML's lists may become tuples: JSON mode allows just that.
+        return model.model_validate_json(_json(table))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        steps = [str(step) for step in first["loc"] if step != "[key]"]
+        key = ".".join([*prefix, *steps]) or "(the whole file)"
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(
+                what=f"{path}: unknown key {key} = {_seen(first['input'])}",
+                why="a key that is not read would be silently without effect",
+                do=_known_keys(model, first["loc"]),
+            ) from None
+        if first["type"] == "missing":
+            raise RecipeError(
+                what=f"{path}: {key} is missing", why="it has no default", do=f"write {key} = …"
+            ) from None
+        given = (spoken or {}).get(key)
+        rest = f" (and {error.error_count() - 1} more such problems)" if error.error_count() > 1 else ""
+        raise RecipeError(
+            what=f"{given or f'{path}: {key}'} = {_seen(first['input'])}",
+            why=f"it should {_rule(first['type'], first['msg'])}{rest}",
+            do=f"give {given or key} such a value",
+        ) from None
+
+
+def _rule(kind: str, message: str) -> str:
+    """What pydantic says that a value should, in the words of TOML."""
+    if kind == "string_pattern_mismatch":  # NAME is the one pattern
+        return "be 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+    rule = message.partition(" should ")[2].partition(" after validation")[0]
+    return rule.replace("be an object", "be a table")
+
+
+def _json(table: Any) -> str:
+    return json.dumps(table, default=str)
+
+
+def _seen(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _known_keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    part: Any = model
+    for step in loc[:-1]:
+        field = part.model_fields.get(str(step)) if isinstance(part, type) and issubclass(part, BaseModel) else None
+        part = field.annotation if field is not None else None
+    if isinstance(part, type) and issubclass(part, BaseModel):
+        return f"use one of {', '.join(part.model_fields)}, or take it out"
+    return "take it out"

@@ -1,0 +1,133 @@
+"""vLLM in this process: a batch of asks at a time through `LLM.chat`. Imported only when a SPEC asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingExtraError, TeacherError
+from .base import Ask, Outcome, Usage
+from .families import family_of
+
+if TYPE_CHECKING:
+    from ..recipe import JudgeSettings, TeacherSettings
+
+BATCH = 512
+"""The most asks in one call: the engine schedules within it, and the ledger has them all when it returns."""
+
+
+class EngineTeacher:
+    """Loads the model on the first ask. `settings.engine` holds further keyword arguments of `vllm.LLM`.
+
+    Every request has a seed of its own, derived from the ask's id: with one seed for all, vLLM gives
+    correlated text. Schemas are enforced by the engine where `structured` is json_schema, and checked
+    again when the reply is read.
+    """
+
+    def __init__(self, model: str, *, settings: TeacherSettings | JudgeSettings) -> None:
+        if importlib.util.find_spec("vllm") is None:
+            raise MissingExtraError(
+                what=f"vllm:{model} needs vLLM, which is not installed",
+                why="it is large and tied to the hardware, so it is an optional extra",
+                do="pip install 'thousandfold[vllm]', or start a vLLM server anywhere and give"
+                f" openai:{model}@http://HOST:8000/v1",
+            )
+        self._source = model
+        self._settings = settings
+        self._engine: Any = None
+
+    @property
+    def model(self) -> str:
+        # A local path is an address, not an identity; its last part names the model.
+        name = Path(self._source).name if Path(self._source).exists() else self._source
+        return f"vllm:{name}"
+
+    @property
+    def family(self) -> str:
+        return family_of(self.model.removeprefix("vllm:"))
+
+    @property
+    def max_in_flight(self) -> int:
+        return BATCH
+
+    async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
+        waiting: asyncio.Queue[Ask | None] = asyncio.Queue()
+
+        async def feed() -> None:
+            async for ask in asks:
+                waiting.put_nowait(ask)
+            waiting.put_nowait(None)
+
+        feeder = asyncio.create_task(feed())
+        try:
+            ended = False
+            while not ended:
+                batch = [await waiting.get()]
+                while not waiting.empty() and len(batch) < BATCH:
+                    batch.append(waiting.get_nowait())
+                    await asyncio.sleep(0)  # lets the feed hand over what is ready
+                ended = batch[-1] is None
+                asked = [ask for ask in batch if ask is not None]
+                if asked:
+                    for outcome in await asyncio.to_thread(self._run, asked):
+                        yield outcome
+        finally:
+            feeder.cancel()
+
+    async def close(self) -> None:
+        self._engine = None
+
+    def _run(self, asks: Sequence[Ask]) -> list[Outcome]:
+        started = time.monotonic()
+        try:
+            engine = self._engine or self._load()
+            outputs = engine.chat(
+                [[{"role": m.role, "content": m.content} for m in ask.messages] for ask in asks],
+                [self._sampling(ask) for ask in asks],
+                use_tqdm=False,
+            )
+        except Exception as error:
+            raise TeacherError(
+                what=f"{self.model} failed in vLLM: {type(error).__name__}: {str(error)[:300]}",
+                why="an engine that stops cannot answer the rest",
+                do="check [teacher] engine in recipe.toml (max_model_len, gpu_memory_utilization), then run again",
+            ) from error
+        seconds = (time.monotonic() - started) / len(asks)
+        return [_read(ask, output, seconds) for ask, output in zip(asks, outputs, strict=True)]
+
+    def _load(self) -> Any:
+        from vllm import LLM
+
+        self._engine = LLM(model=self._source, **self._settings.engine)
+        return self._engine
+
+    def _sampling(self, ask: Ask) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        enforced = ask.schema is not None and self._settings.structured == "json_schema"
+        return SamplingParams(
+            temperature=1.0 if ask.sampling.temperature is None else ask.sampling.temperature,
+            max_tokens=ask.sampling.max_tokens,
+            seed=ask.request_seed,
+            structured_outputs=StructuredOutputsParams(json=dict(ask.schema or {})) if enforced else None,
+        )
+
+
+def _read(ask: Ask, output: Any, seconds: float) -> Outcome:
+    first = output.outputs[0]
+    usage = Usage(len(output.prompt_token_ids or ()), len(first.token_ids))
+    if not first.text:
+        return Outcome(
+            ask_id=ask.id,
+            failure="empty",
+            detail=f"the reply has no text (finish_reason {first.finish_reason})",
+            finish_reason=first.finish_reason,
+            usage=usage,
+            seconds=seconds,
+        )
+    return Outcome(ask_id=ask.id, text=first.text, finish_reason=first.finish_reason, usage=usage, seconds=seconds)
