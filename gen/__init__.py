@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import Plan, Run, judge, load, plan, run, teacher
+    from .ahead import Plan, plan
+    from .api import Run, judge, load, run, teacher
     from .asking import StopSignal
     from .covering import covering_plan
     from .errors import (
@@ -62,7 +63,8 @@ __all__ = [
 ]
 
 _HOME = {
-    **dict.fromkeys(("Plan", "Run", "judge", "load", "plan", "run", "teacher"), "api"),
+    **dict.fromkeys(("Plan", "plan"), "ahead"),
+    **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),
     "Event": "events",

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .budget import Budget
 from .errors import InterruptedRunError, OfflineError, TeacherError
 from .events import Event, OnEvent, ignore
-from .ledger import Ledger
-from .teachers.base import Ask, Outcome, Teacher
+from .ledger import Charge, Ledger, as_stored
+from .teachers.base import Ask, Failure, Outcome, Purpose, Teacher
 
 UNPROVEN = 8
-"""A teacher whose first so many replies are all refusals of the request itself is set up wrongly."""
+"""A teacher that has no reply to any of the first so many asks of a kind is set up wrongly."""
+
+NO_REPLY: frozenset[Failure | None] = frozenset({"bad_request", "timeout", "broken"})
+"""What a wrong setting or address looks like. All other failures are words of a model, and were paid for."""
 
 
 @dataclass
@@ -71,9 +75,10 @@ class Asker:
         self._offline = offline
         self._stop = stop or StopSignal()
         self._on_event = on_event
+        self._proven: set[tuple[str, Purpose]] = set()  # (model, purpose) that gave a reply at least once
 
     async def answers(self, asks: Sequence[Ask]) -> dict[str, Outcome]:
-        """ask id -> outcome. Asks that the budget did not reach are absent.
+        """ask id -> outcome. Asks that the budget did not reach are absent; only then is one missing.
 
         Raises OfflineError, TeacherError, StorageError, or InterruptedRunError once what was in flight is
         committed.
@@ -82,9 +87,7 @@ class Asker:
         found = self.ledger.get_many(list(unique))
         missing = [ask for ask_id, ask in unique.items() if ask_id not in found]
         if found:
-            self.tally.replayed += len(found)
-            purpose = asks[0].purpose
-            self._on_event(Event("replies", {"purpose": purpose, "asked": 0, "replayed": len(found)}))
+            self._replay(unique, found)
         if missing and self._offline:
             raise OfflineError(
                 what=f"--offline was given and {len(missing)} of {len(unique)} {missing[0].purpose} replies"
@@ -92,10 +95,10 @@ class Asker:
                 why="offline, nothing may be asked, and a release with holes would not be the one you know",
                 do="run without --offline to ask for them, or bring the ledger of the run to be replayed",
             )
-        by_model: dict[str, list[Ask]] = {}
+        groups: dict[tuple[str, Purpose], list[Ask]] = {}
         for ask in missing:
-            by_model.setdefault(ask.model, []).append(ask)
-        for model, group in by_model.items():
+            groups.setdefault((ask.model, ask.purpose), []).append(ask)
+        for (model, _), group in groups.items():
             found.update(await _Sending(self, self._teachers[model], group).run())
         if self._stop.is_set:
             raise InterruptedRunError(
@@ -106,35 +109,60 @@ class Asker:
             )
         return found
 
+    def _replay(self, asks: Mapping[str, Ask], found: Mapping[str, Outcome]) -> None:
+        self.tally.replayed += len(found)
+        replayed = [(asks[ask_id], outcome) for ask_id, outcome in found.items()]
+        self._proven.update((ask.model, ask.purpose) for ask, outcome in replayed if outcome.text is not None)
+        for purpose, count in Counter(ask.purpose for ask, _ in replayed).items():
+            nothing = {"asked": 0, "failed": 0, "cost_usd": 0.0, "tokens": 0}
+            self._on_event(Event("replies", {"purpose": purpose, "replayed": count, **nothing}))
+
+
+_Entry = tuple[Ask, Outcome, Charge]
+
 
 class _Sending:
-    """One batch of asks on its way to one teacher."""
+    """One batch of asks, all of one purpose, on its way to one teacher."""
 
     def __init__(self, asker: Asker, teacher: Teacher, asks: Sequence[Ask]) -> None:
         self._asker = asker
         self._teacher = teacher
         self._asks = asks
-        self._by_id = {ask.id: ask for ask in asks}
         self._slots = asyncio.Semaphore(max(1, min(asker._concurrency, teacher.max_in_flight)))
-        self._in_flight = 0
-        self._arrived: list[Outcome] = []
+        self._waiting: dict[str, Ask] = {}  # given to the teacher, not answered yet
+        self._fed_to_the_end = False
+        self._first = {ask.id for ask in asks[:UNPROVEN]}
+        self._held: list[_Entry] = []  # failures, held back until a reply proves the setup
+        self._slotless: set[str] = set()  # what was held back has given up its slot already
+        self._arrived: list[_Entry] = []  # to be committed
         self._news = asyncio.Event()
         self._settled = asyncio.Event()
         self._complete = False
-        self._refusals: list[Outcome] | None = []  # None once a reply has come
         self._answers: dict[str, Outcome] = {}
 
     async def run(self) -> dict[str, Outcome]:
         committer = asyncio.create_task(self._commit())
         committer.add_done_callback(self._unblock)
+        outcomes = self._teacher.answer(self._feed())
         try:
-            async for outcome in self._teacher.answer(self._feed()):
+            async for outcome in outcomes:
                 self._arrive(outcome)
         finally:
+            if isinstance(outcomes, AsyncGenerator):
+                await outcomes.aclose()  # cancels what an error left in flight
             self._complete = True
             self._news.set()
             await committer
+        self._expect_all()
         return self._answers
+
+    @property
+    def _halted(self) -> bool:
+        return self._complete or self._asker._stop.is_set
+
+    @property
+    def _kind(self) -> tuple[str, Purpose]:
+        return self._asks[0].model, self._asks[0].purpose
 
     def _unblock(self, _: asyncio.Task[None]) -> None:
         """A commit that failed frees no slot; the feed must still come to its end."""
@@ -143,82 +171,104 @@ class _Sending:
         self._settled.set()
 
     async def _feed(self) -> AsyncIterator[Ask]:
-        budget, stop = self._asker.budget, self._asker._stop
         for ask in self._asks:
             await self._slots.acquire()
-            while not (stop.is_set or self._complete) and not budget.reserve(ask):
-                if not self._in_flight:
-                    budget.exhausted = True
-                    return
-                self._settled.clear()
-                await self._settled.wait()
-            if stop.is_set or self._complete:
-                return
-            self._in_flight += 1
+            if not await self._reserved(ask):
+                break
+            self._waiting[ask.id] = ask
             yield ask
+        self._fed_to_the_end = True
+
+    async def _reserved(self, ask: Ask) -> bool:
+        """True once the budget holds the worst case of `ask`; False when nothing more may be asked."""
+        while not self._halted:
+            if self._asker.budget.reserve(ask):
+                return True
+            if not self._waiting:
+                self._asker.budget.exhausted = True
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+        return False
 
     def _arrive(self, outcome: Outcome) -> None:
-        if self._refusals is not None:
-            if outcome.failure == "bad_request":
-                self._refusals.append(outcome)
-                if len(self._refusals) < UNPROVEN and len(self._refusals) < len(self._asks):
-                    return
-                raise TeacherError(
-                    what=f"{self._teacher.model} refused the first {len(self._refusals)} requests:"
-                    f" {outcome.detail}",
-                    why="a request that is refused as such would be refused a thousand times over",
-                    do="mend the settings of [teacher] or [judge] in recipe.toml (structured, max_tokens,"
-                    " temperature, model), then run again",
-                )
-            self._arrived.extend(self._refusals)
-            self._refusals = None
-        self._arrived.append(outcome)
+        outcome = as_stored(outcome)
+        ask = self._waiting.pop(outcome.ask_id, None)
+        if ask is None:
+            raise self._broken(f"gave an outcome for {outcome.ask_id!r}, which it was not asked, or twice")
+        entry = (ask, outcome, self._asker.budget.settle(ask, outcome))
+        self._settled.set()
+        self._held.append(entry)
+        if outcome.failure in NO_REPLY and self._kind not in self._asker._proven:
+            # Nothing was paid for, so the slot is free at once: with few slots, the next ask must still go out.
+            self._slotless.add(ask.id)
+            self._slots.release()
+            if self._first <= self._slotless:
+                raise self._set_up_wrongly()
+            return
+        self._asker._proven.add(self._kind)
+        self._arrived.extend(self._held)
+        self._held.clear()
         self._news.set()
+
+    def _expect_all(self) -> None:
+        """Only the budget and a stop may leave an ask unanswered."""
+        if self._held and not self._asker._stop.is_set:
+            raise self._set_up_wrongly()
+        if self._waiting or (len(self._answers) < len(self._asks) and not self._fed_to_the_end):
+            raise self._broken(f"gave {len(self._answers)} outcomes for {len(self._asks)} asks")
+
+    def _set_up_wrongly(self) -> TeacherError:
+        last = self._held[-1][1]
+        return TeacherError(
+            what=f"{self._teacher.model} gave no reply to the first {self._kind[1]} asks:"
+            f" {last.failure}: {last.detail}",
+            why="what fails for all of the first would fail a thousand times over; nothing of it is kept",
+            do="mend the address or the settings of [teacher] or [judge] in recipe.toml (model, structured,"
+            " max_tokens, temperature, timeout_seconds), then run again",
+        )
+
+    def _broken(self, what: str) -> TeacherError:
+        return TeacherError(
+            what=f"{self._teacher.model} {what}",
+            why="every ask needs exactly one outcome, or a reply could be taken for another's",
+            do="mend its `answer`: one Outcome for each Ask, with that ask's id",
+        )
 
     async def _commit(self) -> None:
         """Writes whatever has arrived as one transaction, again and again: the group commit."""
-        asker = self._asker
         while not (self._complete and not self._arrived):
             await self._news.wait()
             self._news.clear()
             group, self._arrived = self._arrived, []
             if not group:
                 continue
-            entries = [
-                (ask, outcome, asker.budget.settle(ask, outcome.usage))
-                for outcome in group
-                for ask in (self._by_id[outcome.ask_id],)
-            ]
-            await asyncio.to_thread(asker.ledger.put_many, entries)
-            for outcome in group:
-                self._answers[outcome.ask_id] = outcome
-                self._slots.release()
-            self._in_flight -= len(group)
-            self._settled.set()
-            self._report(entries)
+            await asyncio.to_thread(self._asker.ledger.put_many, group)
+            for ask, outcome, _ in group:
+                self._answers[ask.id] = outcome
+                if ask.id not in self._slotless:
+                    self._slots.release()
+            self._report(group)
 
-    def _report(self, entries: Sequence[tuple[Ask, Outcome, int | None]]) -> None:
+    def _report(self, group: Sequence[_Entry]) -> None:
         tally = self._asker.tally
-        tokens = 0
-        for _, outcome, cost in entries:
-            tally.asked += 1
-            tally.failed += outcome.failure is not None
-            tally.microusd += cost or 0
-            tally.unpriced += cost is None
-            tally.prompt_tokens += outcome.usage.prompt_tokens or 0
-            tally.completion_tokens += outcome.usage.completion_tokens or 0
-            tokens += (outcome.usage.prompt_tokens or 0) + (outcome.usage.completion_tokens or 0)
-        costs = [cost for _, _, cost in entries]
-        self._asker._on_event(
-            Event(
-                "replies",
-                {
-                    "purpose": entries[0][0].purpose,
-                    "asked": len(entries),
-                    "replayed": 0,
-                    "failed": sum(outcome.failure is not None for _, outcome, _ in entries),
-                    "cost_usd": None if None in costs else sum(cost or 0 for cost in costs) / 1e6,
-                    "tokens": tokens,
-                },
-            )
-        )
+        costs = [charge.cost_microusd for _, _, charge in group]
+        usages = [outcome.usage for _, outcome, _ in group]
+        failed = sum(outcome.failure is not None for _, outcome, _ in group)
+        prompt = sum(usage.prompt_tokens or 0 for usage in usages)
+        completion = sum(usage.completion_tokens or 0 for usage in usages)
+        tally.asked += len(group)
+        tally.failed += failed
+        tally.microusd += sum(cost or 0 for cost in costs)
+        tally.unpriced += costs.count(None)
+        tally.prompt_tokens += prompt
+        tally.completion_tokens += completion
+        fields = {
+            "purpose": self._kind[1],
+            "asked": len(group),
+            "replayed": 0,
+            "failed": failed,
+            "cost_usd": None if None in costs else sum(cost or 0 for cost in costs) / 1e6,
+            "tokens": prompt + completion,
+        }
+        self._asker._on_event(Event("replies", fields))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .errors import RecipeError
-from .ledger import Spent
+from .ledger import Charge, Spent
 from .recipe import BudgetSettings, Price
-from .teachers.base import Ask, Usage
+from .teachers.base import Ask, Outcome, Usage
 
 MICRO = 1_000_000
 
@@ -22,15 +24,15 @@ class _Hold:
 class Budget:
     """Counts every token and micro-dollar that the ledger holds, plus what is reserved for asks in flight.
 
-    A worst case is one token per UTF-8 byte of the prompt (a byte-level tokenizer cannot make more) and
-    `max_tokens` of reply, so the limit holds whatever comes back.
+    A worst case is one token per UTF-8 byte of the prompt and of the schema, which servers show to the model
+    (a byte-level tokenizer cannot make more), and `max_tokens` of reply, so the limit holds whatever comes back.
     """
 
     def __init__(self, limits: BudgetSettings, prices: Mapping[str, Price], spent: Spent) -> None:
         self._limits = limits
         self._prices = prices
-        self._tokens = spent.prompt_tokens + spent.completion_tokens
-        self._microusd = spent.microusd
+        self._tokens = spent.counted_tokens
+        self._microusd = spent.counted_microusd
         self._holds: dict[str, _Hold] = {}
         self._held_tokens = 0
         self._held_microusd = 0
@@ -56,8 +58,8 @@ class Budget:
         price = self.price(model)
         if price is None or usage.prompt_tokens is None or usage.completion_tokens is None:
             return None
-        # USD per million tokens is micro-dollars per token.
-        return -int(-(usage.prompt_tokens * price.input + usage.completion_tokens * price.output) // 1)
+        # USD per million tokens is micro-dollars per token. 100 * 0.07 is 7.000000000000001 and costs 7.
+        return math.ceil(round(usage.prompt_tokens * price.input + usage.completion_tokens * price.output, 6))
 
     def reserve(self, ask: Ask) -> bool:
         """True if the worst case of `ask` fits beside all that is in flight; it is held until `settle`."""
@@ -73,16 +75,24 @@ class Budget:
         self._held_microusd += hold.microusd
         return True
 
-    def settle(self, ask: Ask, usage: Usage) -> int | None:
-        """Releases the hold and books what the reply used; the worst case where the usage is unknown."""
+    def settle(self, ask: Ask, outcome: Outcome) -> Charge:
+        """Releases the hold and counts what the reply used; the worst case where that is unknown."""
         hold = self._holds.pop(ask.id)
         self._held_tokens -= hold.tokens
         self._held_microusd -= hold.microusd
-        known = usage.prompt_tokens is not None and usage.completion_tokens is not None
-        self._tokens += (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) if known else hold.tokens
+        charge = self._charge(ask, outcome, hold)
+        self._tokens += charge.counted_tokens
+        self._microusd += charge.counted_microusd
+        return charge
+
+    def _charge(self, ask: Ask, outcome: Outcome, hold: _Hold) -> Charge:
+        usage = outcome.usage
         cost = self.cost(ask.model, usage)
-        self._microusd += hold.microusd if cost is None else cost
-        return cost
+        if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+            return Charge(cost, usage.prompt_tokens + usage.completion_tokens, cost or 0)
+        if outcome.failure == "bad_request":
+            return Charge(cost, 0, 0)  # refused before a model saw it: nobody charges for that
+        return Charge(cost, hold.tokens, hold.microusd)
 
     def affordable(self, path: Sequence[Ask]) -> int | None:
         """How many times the whole `path` of asks fits into what is left, at its worst; None: no limit."""
@@ -99,5 +109,7 @@ class Budget:
     def _worst_case(self, ask: Ask) -> _Hold:
         # 8 tokens a message for the chat template's own markers.
         prompt = sum(len(m.content.encode("utf-8", "replace")) + 8 for m in ask.messages)
+        if ask.schema is not None:
+            prompt += len(json.dumps(ask.schema))
         cost = self.cost(ask.model, Usage(prompt, ask.sampling.max_tokens))
         return _Hold(tokens=prompt + ask.sampling.max_tokens, microusd=cost or 0)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def _options(*names: str) -> Callable[[Command], Command]:
         "seed": click.option("--seed", type=int, metavar="N", help="Another plan and other drafts."),
         "concurrency": click.option("--concurrency", type=int, metavar="N", help="Asks in flight at once."),
         "offline": click.option("--offline", is_flag=True, help="Ask nothing: replay the ledger."),
-        "json": click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+        "json": click.option("--json", is_flag=True, help="One JSON object on stdout."),
     }
 
     def add(command: Command) -> Command:
@@ -71,10 +72,12 @@ def _guarded(command: Command) -> Command:
         try:
             command(*args, **options)
         except ThousandfoldError as error:
-            if options.get("as_json") or command.__name__ == "refresh":
+            if options.get("json") or command.__name__ == "refresh":
                 _print_json({"error": {"what": error.what, "why": error.why, "do": error.do}, "exit": error.exit_code})
             _print_error(error)
             sys.exit(error.exit_code)
+        except KeyboardInterrupt:  # before or after a run, where nothing is in flight
+            sys.exit(128 + signal.SIGINT)
 
     return guarded
 
@@ -97,14 +100,14 @@ def init(folder: Path, seeds: Path | None) -> None:
 @click.option("--pilot", type=click.IntRange(min=0), default=0, metavar="N", help="Draft N contexts to forecast from.")
 @_options(*MODEL_OPTIONS, "json")
 @_guarded
-def plan(recipe: Path, pilot: int, as_json: bool, **options: Any) -> None:
+def plan(recipe: Path, pilot: int, json: bool, **options: Any) -> None:
     """Contexts, coverage and a forecast of asks, tokens and cost; asks nothing without --pilot."""
-    from . import api
-    from .recipe import load
+    from .ahead import plan as look_ahead
+    from .view import View
 
-    found = api.plan(recipe, pilot=pilot, names=NAMES, **options)
-    size = options["size"] or load(recipe).settings.size
-    if as_json:
+    with _stoppable() as stop, View() as view:
+        found = look_ahead(recipe, pilot=pilot, on_event=view, stop=stop, names=NAMES, **options)
+    if json:
         coverage = {
             t: {"met": c.met, "possible": c.possible, "uniform": found.uniform[t]} for t, c in found.coverage.items()
         }
@@ -115,23 +118,24 @@ def plan(recipe: Path, pilot: int, as_json: bool, **options: Any) -> None:
         return
     from .report import console, plan_report
 
-    console().print(plan_report(found, size, load(recipe).settings.selection.pool))
+    console().print(plan_report(found))
 
 
 @main.command()
 @recipe_argument
-@click.option("-n", "count", type=click.IntRange(min=1), default=5, show_default=True, help="Drafts to show.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Drafts to show.")
 @_options(*(name for name in MODEL_OPTIONS if name != "size"), "json")
 @_guarded
-def preview(recipe: Path, count: int, as_json: bool, **options: Any) -> None:
+def preview(recipe: Path, count: int, json: bool, **options: Any) -> None:
     """A few drafts with their verdicts and judgements; a run later replays them for free."""
-    from . import api
+    from .ahead import preview as first_drafts
+    from .view import View
 
-    loaded, state = api.preview(recipe, count, names=NAMES, **options)
-    if as_json:
-        for table in (state.drafts, state.verdicts, state.judgements):
-            for row in table.iter_rows(named=True):
-                _print_json(row)
+    with _stoppable() as stop, View() as view:
+        loaded, state = first_drafts(recipe, count, on_event=view, stop=stop, names=NAMES, **options)
+    if json:
+        tables = {"drafts": state.drafts, "verdicts": state.verdicts, "judgements": state.judgements}
+        _print_json({name: table.to_dicts() for name, table in tables.items()})
         return
     from .report import console, preview_report
 
@@ -144,7 +148,7 @@ def preview(recipe: Path, count: int, as_json: bool, **options: Any) -> None:
 @recipe_argument
 @_options(*MODEL_OPTIONS, "json")
 @_guarded
-def run(recipe: Path, as_json: bool, **options: Any) -> None:
+def run(recipe: Path, json: bool, **options: Any) -> None:
     """The main job: seeds in, a release out. Prints the release's path; resumes what was interrupted."""
     from . import api
     from .report import closing, console
@@ -154,7 +158,7 @@ def run(recipe: Path, as_json: bool, **options: Any) -> None:
         done = api.run(recipe, on_event=view, stop=stop, names=NAMES, **options)
     rehearsal = _is_rehearsal(done)
     console(stderr=True).print(closing(done.summary, rehearsal=rehearsal))
-    if as_json:
+    if json:
         _print_json(done.summary)
     elif done.release:
         click.echo(done.release)
@@ -164,7 +168,7 @@ def run(recipe: Path, as_json: bool, **options: Any) -> None:
 @main.command()
 @recipe_argument
 @_options(*MODEL_OPTIONS)
-@click.option("--json", "as_json", is_flag=True, expose_value=False, help="The summary is JSON in any case.")
+@click.option("--json", is_flag=True, expose_value=False, help="The summary is JSON in any case.")
 @_guarded
 def refresh(recipe: Path, **options: Any) -> None:
     """For cron: resume, refill, release if anything changed; prints a JSON summary."""
@@ -181,7 +185,7 @@ def refresh(recipe: Path, **options: Any) -> None:
 @out_argument
 @_options("json")
 @_guarded
-def status(out: Path, as_json: bool) -> None:
+def status(out: Path, json: bool) -> None:
     """What an output directory holds: replies, cost, releases, and what is unfinished."""
     from .output import Output
     from .release import read_manifest
@@ -189,7 +193,7 @@ def status(out: Path, as_json: bool) -> None:
 
     output = Output.existing(out)
     state = state_of(output)
-    if as_json:
+    if json:
         _print_json(state)
         return
     latest = output.latest()
@@ -201,13 +205,13 @@ def status(out: Path, as_json: bool) -> None:
 @click.argument("draft_id", metavar="ID")
 @_options("json")
 @_guarded
-def trace(out: Path, draft_id: str, as_json: bool) -> None:
+def trace(out: Path, draft_id: str, json: bool) -> None:
     """Walk a line of training back to its seed: scores, verdicts, prompts, context."""
     from .output import Output
     from .report import console, descent, descent_report
 
     found = descent(Output.existing(out), draft_id)
-    if as_json:
+    if json:
         _print_json(found)
         return
     screen = console()
@@ -219,22 +223,25 @@ def trace(out: Path, draft_id: str, as_json: bool) -> None:
 @out_argument
 @_options("json")
 @_guarded
-def verify(out: Path, as_json: bool) -> None:
+def verify(out: Path, json: bool) -> None:
     """Check every file of every release, LATEST and the ledger; exit 1 where anything is damaged."""
     from .output import Output
     from .report import damage_of
+    from .text import on_screen
 
     output = Output.existing(out)
     findings = damage_of(output)
-    if as_json:
+    if json:
         _print_json({"releases": [p.name for p in output.releases()], "damage": findings, "exit": int(bool(findings))})
     else:
         for finding in findings:
-            click.echo(f"damaged: {finding}")
+            click.echo(on_screen(f"damaged: {finding}"))
         if not findings:
             click.echo(f"sound: {len(output.releases())} releases and the ledger")
     if findings:
-        click.echo("restore what is damaged from a copy; a release can be rebuilt from the ledger for free", err=True)
+        click.echo(
+            "restore it from a copy, or delete a damaged release and run again: the ledger rebuilds it", err=True
+        )
         sys.exit(1)
 
 
@@ -263,8 +270,6 @@ def _is_rehearsal(done: Any) -> bool:
 @contextmanager
 def _stoppable() -> Iterator[StopSignal]:
     """Ctrl-C and SIGTERM finish what is in flight; a second one ends at once."""
-    import signal
-
     from .asking import StopSignal
 
     stop = StopSignal()
@@ -290,7 +295,7 @@ def _print_error(error: ThousandfoldError) -> None:
 
 
 def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=True, default=str))
+    click.echo(dumps(value, ensure_ascii=True, default=str))
 
 
 main.context_settings["auto_envvar_prefix"] = "THOUSANDFOLD"

@@ -6,6 +6,7 @@ plan order. A smaller plan is a prefix of a larger one, so a data set that grows
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,22 +32,48 @@ def plan_contexts(recipe: Recipe, seeds: pl.DataFrame, *, train: int, heldout: i
     """
     _check_facets(recipe, seeds)
     rows = _assign(recipe, seeds, "train", "train", recipe.train_levels, train)
-    sets = heldout_levels(recipe, seeds)
-    for index, (name, levels) in enumerate(sets):
-        # The first sets take the remainder, so that the parts add up to `heldout`.
-        count = heldout // len(sets) + (index < heldout % len(sets))
-        rows += _assign(recipe, seeds, "heldout", name, levels, count)
+    plans = heldout_levels(recipe, seeds)
+    for index, (name, levels) in enumerate(plans):
+        # The first plans take the remainder, so that the parts add up to `heldout`.
+        count = heldout // len(plans) + (index < heldout % len(plans))
+        part = _assign(recipe, seeds, "heldout", name, levels, count)
+        # Plans of one set take turns, so that a smaller set is a prefix of a larger one.
+        before, alike = (sum(other == name for other, _ in some) for some in (plans[:index], plans))
+        rows += [{**row, "position": row["position"] * alike + before} for row in part]
     return frame(rows, contexts_schema(list(recipe.axes)))
 
 
 def heldout_levels(recipe: Recipe, seeds: pl.DataFrame) -> list[tuple[str, dict[str, list[str]]]]:
-    """(set, axis -> levels) of every held-out plan; only facets with a held-out lineage take part."""
-    lineages = set(seeds.filter(pl.col("split") == "heldout")["facet"])
-    seen = {**recipe.train_levels, "facet": [x for x in recipe.train_levels["facet"] if x in lineages]}
-    if not seen["facet"] or recipe.settings.heldout.share == 0:
+    """(set, axis -> levels) of every held-out plan: one of the set `id`, then one of `lodo` for each sealed axis.
+
+    Only facets with a held-out lineage take part, and of their levels those that the constraints then leave possible.
+    """
+    if recipe.settings.heldout.share == 0:
         return []
+    lineages = set(seeds.filter(pl.col("split") == "heldout")["facet"])
+    seen = recipe.train_levels
     sealed = [("lodo", {**seen, axis: list(levels)}) for axis, levels in recipe.settings.heldout.levels.items()]
-    return [("id", seen), *sealed]
+    plans = []
+    for name, levels in [("id", seen), *sealed]:
+        own = {**levels, "facet": [facet for facet in levels["facet"] if facet in lineages]}
+        rules = allowed_forbid(recipe, own)
+        can = {axis: [level for level in own[axis] if _can_stand({axis: level}, own, rules)] for axis in own}
+        if all(can.values()):
+            plans.append((name, can))
+    return plans
+
+
+def _can_stand(
+    given: Mapping[str, str], levels: Mapping[str, Sequence[str]], rules: Sequence[Mapping[str, str]]
+) -> bool:
+    """Whether a row with the `given` levels (by axis) exists that no rule forbids."""
+    alive = [rule for rule in rules if all(given.get(axis, level) == level for axis, level in rule.items())]
+    if not alive:
+        return True
+    undecided = next((axis for axis in alive[0] if axis not in given), None)
+    return undecided is not None and any(
+        _can_stand({**given, undecided: level}, levels, alive) for level in levels[undecided]
+    )
 
 
 def choose_contexts(candidates: pl.DataFrame, deficits: Mapping[tuple[str, str], int], count: int) -> pl.DataFrame:
@@ -58,13 +85,20 @@ def choose_contexts(candidates: pl.DataFrame, deficits: Mapping[tuple[str, str],
         return candidates.head(count)
     lacking = Counter(deficits)
     axes = sorted({axis for axis, _ in deficits})
-    left = list(candidates.with_row_index("row").select("row", *axes).iter_rows(named=True))
+    levels = [list(zip(axes, row, strict=True)) for row in candidates.select(axes).iter_rows()]
+    # What a context serves only shrinks as others are chosen, so its last known worth bounds it (lazy greedy).
+    heap = [(-sum(max(0, lacking[level]) for level in levels[row]), row) for row in range(len(levels))]
+    heapq.heapify(heap)
     chosen: list[int] = []
-    while left and len(chosen) < count:
-        best = max(left, key=lambda row: (sum(max(0, lacking[axis, row[axis]]) for axis in axes), -row["row"]))
-        left.remove(best)
-        chosen.append(best["row"])
-        lacking.subtract({(axis, best[axis]): 1 for axis in axes})
+    while len(chosen) < count:
+        known, row = heap[0]
+        worth = sum(max(0, lacking[level]) for level in levels[row])
+        if worth < -known:
+            heapq.heapreplace(heap, (-worth, row))
+            continue
+        heapq.heappop(heap)
+        chosen.append(row)
+        lacking.subtract(levels[row])
     return candidates[sorted(chosen)]
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
-from thousandfold.filters.embed import embed
+from thousandfold.filters.embed import DIMENSIONS, embed
 from thousandfold.prompts import as_data
 
 from .asking import Asker
@@ -53,18 +53,40 @@ class Novelty:
     """Which situations were chosen before, by set and facet, in plan order: what new ones should differ from."""
 
     def __init__(self) -> None:
-        self._chosen: dict[tuple[str, str], list[tuple[int, npt.NDArray[np.float32]]]] = {}
+        self._chosen: dict[tuple[str, str], _Earlier] = {}
 
     def choose(self, key: tuple[str, str], position: int, candidates: Sequence[str]) -> int:
         """Index of the candidate that is farthest from its nearest earlier situation; the first of equals."""
-        earlier = self._chosen.setdefault(key, [])
         vectors = embed(candidates).astype(np.float32)
-        before = [vector for at, vector in earlier if at <= position]
-        # Dot products of int8 values over 256 dimensions stay below 2^24: exact in float32, in any order.
-        nearest = (vectors @ np.stack(before, axis=1)).max(axis=1) if before else np.zeros(len(candidates))
-        index = int(np.argmin(nearest))
-        earlier.append((position, vectors[index]))
+        earlier = self._chosen.setdefault(key, _Earlier())
+        index = int(np.argmin(earlier.nearest(position, vectors)))
+        earlier.add(position, vectors[index])
         return index
+
+
+class _Earlier:
+    """Situations chosen so far, as rows of a matrix that doubles when it is full."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._positions = np.zeros(16, np.int64)
+        self._vectors = np.zeros((16, DIMENSIONS), np.float32)
+
+    def nearest(self, position: int, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The largest dot product of each of `vectors` with a situation up to `position`; 0 where there is none."""
+        # Products of int8 vectors of length 127 stay below 2^24: float32 holds them exactly, summed in any order.
+        dots = vectors @ self._vectors[: self._count].T
+        later = self._positions[: self._count] > position
+        dots[:, later] = -np.inf
+        return dots.max(axis=1) if not later.all() else np.zeros(len(vectors), np.float32)
+
+    def add(self, position: int, vector: npt.NDArray[np.float32]) -> None:
+        if self._count == len(self._positions):
+            self._positions = np.concatenate([self._positions, np.zeros_like(self._positions)])
+            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
+        self._positions[self._count] = position
+        self._vectors[self._count] = vector
+        self._count += 1
 
 
 async def write_drafts(
@@ -172,7 +194,9 @@ def _situation(outcome: Outcome, row: Mapping[str, Any], novelty: Novelty) -> tu
         reply = read_json(outcome.text, SituationsReply)
     except UnreadableReplyError as error:
         return "", f"no situation: {error}"
-    candidates = [s.situation for s in reply.situations]
+    candidates = [s.situation.strip() for s in reply.situations if s.situation.strip()]
+    if not candidates:  # a blank one would be unlike all others, and so the most novel
+        return "", "no situation: all that were offered are blank"
     return candidates[novelty.choose((row["set"], row["facet"]), row["position"], candidates)], None
 
 

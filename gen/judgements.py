@@ -111,7 +111,10 @@ def longest_judging(rubric: Rubric, judge: Judge, *, reply_tokens: int) -> list[
 
 
 def read_level(text: str) -> int:
-    """The one digit 0 to 4 that was asked for. Raises UnreadableReplyError for anything else."""
+    """The one digit 0 to 4 that was asked for, as `3`, `3.`, `3/4`, `level 3` or `Level: 3`, whatever the blanks.
+
+    Raises UnreadableReplyError for anything else: a second digit, words, a digit of another script.
+    """
     found = _LEVEL.fullmatch(text)
     if found is None:
         raise UnreadableReplyError(f"the judge was asked for one digit 0 to 4 and wrote {text.strip()[:60]!r}")

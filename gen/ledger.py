@@ -65,14 +65,14 @@ class Charge:
 class Spent:
     """What all replies in the ledger have cost so far, failures included."""
 
-    replies: int
-    failures: int
-    prompt_tokens: int
-    completion_tokens: int
-    microusd: int
-    unpriced: int  # replies whose price or usage is unknown
-    counted_tokens: int  # what a limit counts, as in Charge
-    counted_microusd: int
+    replies: int = 0
+    failures: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    microusd: int = 0
+    unpriced: int = 0  # replies whose price or usage is unknown
+    counted_tokens: int = 0  # what a limit counts, as in Charge
+    counted_microusd: int = 0
 
 
 class Ledger:
@@ -157,9 +157,7 @@ class Ledger:
     def request(self, ask_id: str) -> tuple[str, dict[str, Any]] | None:
         """(model, request) as it was sent, or None for an unknown id."""
         with self._lock, self._guarded():
-            row = self._db.execute(
-                "SELECT model, request FROM outcomes WHERE ask_id = ?", (ask_id,)
-            ).fetchone()
+            row = self._db.execute("SELECT model, request FROM outcomes WHERE ask_id = ?", (ask_id,)).fetchone()
         return None if row is None else (row[0], json.loads(zlib.decompress(row[1])))
 
     def spent(self) -> Spent:
@@ -257,7 +255,8 @@ def as_stored(outcome: Outcome) -> Outcome:
     A reply is used in this form from the start, so that a first run and its replay see the same.
     """
     words = {name: getattr(outcome, name) for name in ("text", "finish_reason", "detail", "served_model")}
-    return replace(outcome, **{name: storable(word) for name, word in words.items() if word is not None})
+    clean: dict[str, Any] = {name: storable(word) for name, word in words.items() if word is not None}
+    return replace(outcome, **clean)
 
 
 def _address(path: Path, *, read_only: bool) -> str:
@@ -267,6 +266,7 @@ def _address(path: Path, *, read_only: bool) -> str:
     when it closes; what it may not do is forbidden by `query_only`. On a medium where nothing can be
     written there is no -wal to be read, and SQLite must be told so.
     """
+    path = path.resolve()
     if not read_only:
         mode = "mode=rwc"
     elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
@@ -275,7 +275,7 @@ def _address(path: Path, *, read_only: bool) -> str:
         mode = "mode=ro"
     else:
         mode = "mode=ro&immutable=1"
-    return f"{path.resolve().as_uri()}?{mode}"
+    return f"{path.as_uri()}?{mode}"
 
 
 def _row(ask: Ask, outcome: Outcome, charge: Charge) -> tuple[Any, ...]:

@@ -105,10 +105,11 @@ class Output:
         pointer = self.path / LATEST
         if not pointer.is_file():
             return None
-        release = self.releases_path / pointer.read_text(encoding="utf-8").strip()
-        if not release.is_dir():
+        name = pointer.read_text(encoding="utf-8", errors="replace").strip()
+        release = self.releases_path / name
+        if release not in self.releases():
             raise OutputError(
-                what=f"{pointer} names {release.name!r}, which is not in {self.releases_path}",
+                what=f"{pointer} names {name!r}, which is not in {self.releases_path}",
                 why="the newest release cannot be found",
                 do="restore the release, or delete LATEST and run again: it is rebuilt from the ledger for free",
             )

@@ -14,19 +14,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import polars as pl
 
 from .asking import Asker, StopSignal
 from .budget import Budget
 from .card import card_text
-from .contexts import choose_contexts, plan_contexts
+from .contexts import choose_contexts, heldout_levels, plan_contexts
 from .drafts import Novelty, exemplar_prompt_text, longest_path, write_drafts
-from .errors import RecipeError
 from .events import Event, OnEvent, ignore
 from .judgements import Judge, judge_drafts, longest_judging
 from .ledger import Ledger
+from .models import Models
 from .output import Output
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
@@ -46,25 +46,6 @@ LOWEST_YIELD = 0.05
 """The least share of drafts that is reckoned on; and no round asks for more than were drafted before it."""
 FUTILE_DRAFTS = 20
 """A round of so many drafts that adds nothing to the pool says that more of the same will not either."""
-
-
-@dataclass(frozen=True)
-class Models:
-    """Who writes and who judges; no judge means unjudged."""
-
-    teacher: Teacher
-    judge: Teacher | None
-
-    @property
-    def by_identity(self) -> dict[str, Teacher]:
-        return {model.model: model for model in (self.teacher, self.judge) if model is not None}
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for model in self.by_identity.values():
-            await model.close()
 
 
 @dataclass
@@ -90,12 +71,12 @@ class State:
 
     @property
     def pool(self) -> pl.DataFrame:
-        """Training drafts that the selection may choose from, with `quality` in [0, 1]."""
-        judged = self.judgements.select("id", "state", pl.col("score").alias("judged"))
+        """Training drafts that the selection may choose from, with `_quality` in [0, 1]."""
+        judged = self.judgements.select("id", "state", pl.col("score").alias("_judged"))
         joined = self.kept.filter(pl.col("split") == "train").join(judged, on="id", maintain_order="left")
-        joined = joined.join(self.form_scores.rename({"score": "form"}), on="id", maintain_order="left")
-        quality = pl.when(pl.col("state") == "unjudged").then(pl.col("form")).otherwise(pl.col("judged"))
-        return joined.with_columns(quality=quality).drop("form", "judged").filter(pl.col("state") != "unscored")
+        joined = joined.join(self.form_scores.rename({"score": "_form"}), on="id", maintain_order="left")
+        quality = pl.when(pl.col("state") == "unjudged").then(pl.col("_form")).otherwise(pl.col("_judged"))
+        return joined.with_columns(_quality=quality).drop("_form", "_judged").filter(pl.col("state") != "unscored")
 
 
 @dataclass(frozen=True)
@@ -159,13 +140,20 @@ async def run(
 
 
 async def first_drafts(
-    recipe: Recipe, ledger: Ledger, models: Models, count: int, *, offline: bool = False, on_event: OnEvent = ignore
+    recipe: Recipe,
+    ledger: Ledger,
+    models: Models,
+    count: int,
+    *,
+    offline: bool = False,
+    stop: StopSignal | None = None,
+    on_event: OnEvent = ignore,
 ) -> State:
     """The first `count` training contexts of the plan, drafted, filtered and judged: a preview or a pilot.
 
     Their asks are those of a run, so what is paid here is replayed there.
     """
-    asker = make_asker(recipe, ledger, models, offline=offline, on_event=on_event)
+    asker = make_asker(recipe, ledger, models, offline=offline, stop=stop, on_event=on_event)
     seeds = read_seeds(recipe)
     contexts = plan_contexts(recipe, seeds, train=count, heldout=0)
     state = State(contexts=contexts)
@@ -186,13 +174,10 @@ def make_asker(
     on_event: OnEvent = ignore,
 ) -> Asker:
     settings = recipe.settings
-    budget = Budget(settings.budget, settings.prices, ledger.spent())
-    for identity in models.by_identity:
-        budget.require_price(identity)
     return Asker(
         ledger=ledger,
         teachers=models.by_identity,
-        budget=budget,
+        budget=Budget(settings.budget, settings.prices, ledger.spent()),
         concurrency=settings.run.concurrency,
         offline=offline,
         stop=stop,
@@ -204,23 +189,13 @@ def judge_of(recipe: Recipe, judge: Teacher) -> Judge:
     return Judge(judge.model, recipe.settings.judge, recipe.settings.seed, recipe.prompts)
 
 
-def check_families(models: Models) -> None:
-    """A judge is never of a teacher's family, and rehearsal judges rehearsal only."""
-    teacher, judge = models.teacher, models.judge
-    if judge is None:
-        return
-    if judge.family == teacher.family:
-        raise RecipeError(
-            what=f"the judge {judge.model!r} and the teacher {teacher.model!r} are of one family ({judge.family})",
-            why="models favour the text of their own family, so its scores would not be a measurement",
-            do="choose a judge of another family with --judge, or run unjudged with --judge none",
-        )
-    if judge.family == "rehearsal-judge" and teacher.family != "rehearsal-teacher":
-        raise RecipeError(
-            what=f"the rehearsal judge was asked to judge {teacher.model!r}",
-            why="it knows the sentences of rehearsal and cannot read any other text",
-            do="give a real judge of another family with --judge, or run unjudged with --judge none",
-        )
+def check_contexts(recipe: Recipe) -> None:
+    """Raises RecipeError where no context can be planned: wrong seeds, a facet without one, constraints that clash.
+
+    Quick, and to be called before anything is written.
+    """
+    seeds = read_seeds(recipe)
+    plan_contexts(recipe, seeds, train=1, heldout=len(heldout_levels(recipe, seeds)))
 
 
 def pool_wanted(recipe: Recipe) -> int:
@@ -392,7 +367,7 @@ def _heldout_prompts(state: State) -> pl.DataFrame:
 def _exemplars(selected: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """`id, messages, because, facet, score`, one column per axis; score is null where nobody judged."""
     axes = [axis for axis in recipe.axes if axis != "facet"]
-    score = pl.when(pl.col("state") == "scored").then(pl.col("quality")).alias("score")
+    score = pl.when(pl.col("state") == "scored").then(pl.col("_quality")).alias("score")
     return selected.select("id", "messages", "because", "facet", score, *axes)
 
 
@@ -462,5 +437,9 @@ def _facts(
     }
 
 
+def output_path(recipe: Recipe, out: str | Path | None) -> Path:
+    return Path(out) if out is not None else Path("outputs") / recipe.settings.name
+
+
 def output_for(recipe: Recipe, out: str | Path | None) -> Output:
-    return Output.prepare(out if out is not None else Path("outputs") / recipe.settings.name)
+    return Output.prepare(output_path(recipe, out))

@@ -108,10 +108,14 @@ def load(
 
 def _folder(path: Path) -> Path:
     folder = path.parent if path.name == "recipe.toml" else path
-    if not (folder / "recipe.toml").is_file():
-        missing = "does not exist" if not folder.exists() else "holds no recipe.toml"
+    try:
+        trouble = "holds no recipe.toml" if folder.exists() else "does not exist"
+        found = (folder / "recipe.toml").is_file()
+    except OSError as error:  # not permitted, or no possible path
+        trouble, found = f"cannot be read: {error.strerror}", False
+    if not found:
         raise RecipeError(
-            what=f"the recipe {str(path)!r} {missing}",
+            what=f"the recipe {str(path)!r} {trouble}",
             why="a recipe is a directory with recipe.toml, axes.toml, seeds/ and values/",
             do="give the path of one, or write a starter with `thousandfold init DIR`",
         )
@@ -123,20 +127,21 @@ def _read_files(folder: Path) -> dict[str, bytes]:
     found = {folder / "recipe.toml", folder / "axes.toml"}
     for pattern in ("seeds/*.md", "seeds/*.jsonl", "values/*.toml", "prompts/*.md"):
         found.update(path for path in folder.glob(pattern) if not path.name.startswith("."))
-    for path in found:
-        if not path.name.isprintable():
+    names = {path.relative_to(folder).as_posix(): path for path in sorted(found)}
+    for name, path in names.items():
+        if not name.isprintable():
             raise RecipeError(
-                what=f"{path.parent} holds a file with the name {path.name!r}",
+                what=f"{folder} holds a file with the name {name!r}",
                 why="the release keeps the recipe's files by name, in UTF-8",
                 do="rename the file",
             )
-        if path.parent.name == "prompts" and path.stem not in prompts.NAMES:
+        if name.startswith("prompts/") and path.stem not in prompts.NAMES:
             raise RecipeError(
                 what=f"{path} is named after no question",
                 why="a prompt that is not read would be silently without effect",
                 do=f"name it after the question it words: {', '.join(f'{name}.md' for name in prompts.NAMES)}",
             )
-    return {path.relative_to(folder).as_posix(): _bytes(path) for path in sorted(found)}
+    return {name: _bytes(path) for name, path in names.items()}
 
 
 def _bytes(path: Path) -> bytes:

@@ -50,12 +50,14 @@ def read_json(text: str, reply: type[ReplyT]) -> ReplyT:
         raise UnreadableReplyError("no JSON object in the reply")
     try:
         # strict=False: some engines let raw control characters into strings.
-        value, _ = json.JSONDecoder(strict=False).raw_decode(body, start)
-    except (json.JSONDecodeError, RecursionError) as error:
-        message = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        value = _storable(json.JSONDecoder(strict=False).raw_decode(body, start)[0])
+    except RecursionError:
+        raise UnreadableReplyError("the JSON in the reply is nested too deeply") from None
+    except ValueError as error:  # broken, or a number of thousands of digits
+        message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise UnreadableReplyError(f"the JSON in the reply is broken: {message}") from None
     try:
-        return reply.model_validate(_storable(value))
+        return reply.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the object"

@@ -64,11 +64,11 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     return Group(funnel_table(summary["funnel"]), Text(""), *(Text(line) for line in lines))
 
 
-def plan_report(plan: Any, recipe_size: int, pool: float) -> Group:
+def plan_report(plan: Any) -> Group:
     """Counts, coverage beside uniform draws, and the forecast of `gen.plan`."""
     sets = dict(plan.contexts["set"].value_counts(sort=True).iter_rows())
     head = Text(
-        f"{sets.pop('train', 0)} contexts for {recipe_size} exemplars (pool {pool:g}); held out: "
+        f"{sets.pop('train', 0)} contexts for {plan.size} exemplars to choose from; held out: "
         + (", ".join(f"{name} {count}" for name, count in sorted(sets.items())) or "none")
     )
     table = Table(title="coverage of what training may see", title_justify="left", box=None, pad_edge=False)

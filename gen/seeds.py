@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from .text import storable
 
 FRONT_KEYS = ("id", "facet", "because", "reason", "levels", "author", "licence", "source")
 ROLES = ("system", "user", "assistant")
+_FRONT = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)", re.MULTILINE | re.DOTALL)
 _TURN = re.compile(r"^## (\w+)[ \t]*$", re.MULTILINE)
 
 
@@ -39,31 +39,35 @@ def read_seeds(recipe: Recipe) -> pl.DataFrame:
 
     Sorted by id. Raises RecipeError naming file and line.
     """
-    rows = list(_rows(recipe))
-    if not rows:
+    placed = list(_rows(recipe))
+    if not placed:
         raise RecipeError(
             what=f"{recipe.path / 'seeds'} holds no seed (*.md or *.jsonl)",
             why="every context descends from a hand-written exemplar",
             do="write one as seeds/<name>.md: front matter, then `## user` and `## assistant` turns",
         )
-    _check_ids(rows)
-    rows.sort(key=lambda row: str(row["id"]))
+    _check_ids(placed)
+    rows = sorted((row for _, row in placed), key=lambda row: str(row["id"]))
     _split(rows, recipe)
     schema = {**SEEDS, **{axis: pl.String for axis in recipe.axes if axis != "facet"}}
     return frame([{name: row[name] for name in schema} for row in rows], schema)
 
 
-def _rows(recipe: Recipe) -> Iterator[dict[str, Any]]:
-    folder = recipe.path / "seeds"
-    for path in sorted(folder.glob("*.md")):
-        yield _markdown(path, recipe)
-    for path in sorted(folder.glob("*.jsonl")):
-        yield from _jsonl(path, recipe)
+def _rows(recipe: Recipe) -> Iterator[tuple[_Place, dict[str, Any]]]:
+    for name, data in recipe.files.items():
+        path = recipe.path / name
+        if name.startswith("seeds/") and path.suffix == ".md":
+            yield _Place(path, 1), _markdown(path, decoded(path, data), recipe)
+        elif name.startswith("seeds/"):
+            yield from _jsonl(path, decoded(path, data), recipe)
 
 
 def read_text(path: Path) -> str:
     """The file's text; RecipeError with line and byte where it is not UTF-8."""
-    data = path.read_bytes()
+    return decoded(path, path.read_bytes())
+
+
+def decoded(path: Path, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -75,8 +79,7 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def _markdown(path: Path, recipe: Recipe) -> dict[str, Any]:
-    text = read_text(path)
+def _markdown(path: Path, text: str, recipe: Recipe) -> dict[str, Any]:
     front, body, first_line = _front_matter(text, path)
     parts = _TURN.split(body)
     if parts[0].strip():
@@ -84,7 +87,7 @@ def _markdown(path: Path, recipe: Recipe) -> dict[str, Any]:
     messages = []
     line = first_line + parts[0].count("\n")
     for role, content in zip(parts[1::2], parts[2::2], strict=True):
-        messages.append({"role": role, "content": content.strip("\n").strip()})
+        messages.append({"role": role, "content": content.strip()})
         _check_turn(messages, _Place(path, line))
         line += content.count("\n")
     return _seed(front, messages, recipe, place=_Place(path, 1), default_id=path.stem)
@@ -94,10 +97,10 @@ def _front_matter(text: str, path: Path) -> tuple[dict[str, Any], str, int]:
     """(fields, body, the body's first line number); no front matter is no fields."""
     import yaml
 
-    if not text.startswith("---\n"):
+    if text.partition("\n")[0].rstrip() != "---":
         return {}, text, 1
-    head, found, body = text[4:].partition("\n---\n")
-    if not found:
+    found = _FRONT.match(text)
+    if found is None:
         raise RecipeError(
             what=f"{path}:1 opens its front matter with --- and never closes it",
             why="the turns would be read as front matter",
@@ -105,7 +108,7 @@ def _front_matter(text: str, path: Path) -> tuple[dict[str, Any], str, int]:
         )
     try:
         # BaseLoader keeps every scalar a string: `no` stays "no", a date stays text.
-        fields = yaml.load(head, Loader=yaml.BaseLoader) or {}
+        fields = yaml.load(found[1], Loader=yaml.BaseLoader) or {}
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise RecipeError(
@@ -120,25 +123,26 @@ def _front_matter(text: str, path: Path) -> tuple[dict[str, Any], str, int]:
             why="facet and levels are read from it by name",
             do=f"write lines such as facet: …; the keys are {', '.join(FRONT_KEYS)}",
         )
-    return fields, body, head.count("\n") + 4
+    return fields, text[found.end() :], found[0].count("\n") + 1
 
 
-def _jsonl(path: Path, recipe: Recipe) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+def _jsonl(path: Path, text: str, recipe: Recipe) -> Iterator[tuple[_Place, dict[str, Any]]]:
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         place = _Place(path, number)
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also numbers too long and lists too deep for Python
+            trouble = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
             raise RecipeError(
-                what=f"{place} is not valid JSON: {error.msg} at column {error.colno}",
+                what=f"{place} is not valid JSON: {trouble}",
                 why="a .jsonl file has one JSON object on each line",
                 do="mend that line",
             ) from None
         if not isinstance(record, dict):
             raise _not_a_conversation(place, f"the line holds a {type(record).__name__}, not an object")
-        yield _from_record(record, recipe, place)
+        yield place, _from_record(record, recipe, place)
 
 
 def _from_record(record: Mapping[str, Any], recipe: Recipe, place: _Place) -> dict[str, Any]:
@@ -192,30 +196,45 @@ def _seed(
         raise _not_a_conversation(place, f"it ends with {last}")
     messages = [{"role": m["role"], "content": storable(m["content"])} for m in messages]
     levels = front.get("levels") or {}
-    because = storable(str(front["because"])) if front.get("because") else None
+    texts = {key: _text(front.get(key), key, place) for key in FRONT_KEYS if key != "levels"}
+    because = texts["because"]
     if because is not None and because not in messages[-1]["content"]:
         raise RecipeError(
             what=f"{place}: because = {because[:60]!r} is not in the last assistant turn",
             why="the reason is shown as a span of the answer, letter for letter",
             do="copy it from the last turn exactly, on one line",
         )
-    seed_id = str(front.get("id") or default_id)
+    seed_id = texts["id"] or default_id
     row = {
         "id": seed_id,
         "lineage": seed_id,
         "messages": messages,
         "because": because,
-        "reason": front.get("reason"),
-        "source": str(front.get("source") or place.path.name),
-        "author": front.get("author"),
-        "licence": front.get("licence") or recipe.settings.licence,
-        "facet": _facet(front, levels, recipe, place),
+        "reason": texts["reason"],
+        "source": texts["source"] or place.path.name,
+        "author": texts["author"],
+        "licence": texts["licence"] or recipe.settings.licence,
+        "facet": _facet(texts["facet"], levels, recipe, place),
     }
     return {**row, **_levels(levels, recipe, place)}
 
 
-def _facet(front: Mapping[str, Any], levels: Any, recipe: Recipe, place: _Place) -> str:
-    given = front.get("facet") or (levels.get("facet") if isinstance(levels, dict) else None)
+def _text(value: Any, key: str, place: _Place) -> str | None:
+    """A front field as text, None where it is not given or blank; numbers (ids of other data sets) are text too."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise RecipeError(
+            what=f"{place}: {key} = {str(value)[:60]!r} is a {type(value).__name__}",
+            why="it is kept as text beside the seed",
+            do=f'write {key}: "one line of text", or leave it out',
+        )
+    return storable(str(value)).strip() or None
+
+
+def _facet(given: str | None, levels: Any, recipe: Recipe, place: _Place) -> str:
+    if given is None and isinstance(levels, dict):
+        given = levels.get("facet")
     known = recipe.levels["facet"]
     if given is None and len(known) == 1:
         return known[0]
@@ -242,7 +261,7 @@ def _levels(levels: Any, recipe: Recipe, place: _Place) -> dict[str, str | None]
                 why="a level on an unknown axis would be without effect",
                 do=f"use one of {', '.join(recipe.axes)}, or add it to axes.toml",
             )
-        if level not in recipe.axes[axis].levels:
+        if level not in recipe.levels[axis]:  # a list: what was given may be anything
             raise RecipeError(
                 what=f"{place}: {axis} = {level!r} is not a level of that axis",
                 why="seeds and contexts are matched by their levels",
@@ -272,23 +291,24 @@ def _not_a_conversation(place: _Place, found: str) -> RecipeError:
     )
 
 
-def _check_ids(rows: Sequence[Mapping[str, Any]]) -> None:
-    counts = Counter(row["id"] for row in rows)
-    twice = sorted(seed_id for seed_id, count in counts.items() if count > 1)
-    if twice:
-        raise RecipeError(
-            what=f"the seed id {twice[0]!r} is used {counts[twice[0]]} times",
-            why="every row names its seed by id",
-            do="rename one of the files, or give each its own id (identical .jsonl lines have the same id: drop one)",
-        )
+def _check_ids(placed: Sequence[tuple[_Place, Mapping[str, Any]]]) -> None:
+    first: dict[str, _Place] = {}
+    for place, row in placed:
+        if row["id"] in first:
+            raise RecipeError(
+                what=f"{place}: the seed id {row['id']!r} is that of {first[row['id']]} already",
+                why="every row names its seed by id",
+                do="rename the file or give each an id of its own; of .jsonl lines with the same turns, drop one",
+            )
+        first[row["id"]] = place
 
 
 def _split(rows: list[dict[str, Any]], recipe: Recipe) -> None:
     """Marks each seed train or heldout.
 
     A seed on a sealed level is held-out. A facet with at least four seeds and fewer held-out ones than
-    `heldout.share` of them (one at least) gives those whose ids hash lowest, so that held-out contexts
-    have lineages of their own.
+    `heldout.share` of them (one at least, half at most) gives those whose ids hash lowest, so that held-out
+    contexts have lineages of their own.
     """
     share, sealed = recipe.settings.heldout.share, recipe.settings.heldout.levels
     for row in rows:
@@ -298,6 +318,6 @@ def _split(rows: list[dict[str, Any]], recipe: Recipe) -> None:
         free = sorted(
             (row for row in own if row["split"] == "train"), key=lambda row: tagged_id("split", str(row["id"]))
         )
-        wanted = max(1, round(share * len(own))) if share and len(own) >= 4 else 0
+        wanted = min(max(1, round(share * len(own))), len(own) // 2) if share and len(own) >= 4 else 0
         for row in free[: max(0, wanted - (len(own) - len(free)))]:
             row["split"] = "heldout"

@@ -9,19 +9,20 @@ programme beforehand says which quotas cannot be met, and what one more row of e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from hashlib import blake2b
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from thousandfold.filters.embed import embed
+from thousandfold.filters.embed import SCALE, embed
 
 from .errors import RecipeError
 from .feasibility import level_prices
-from .greedy import Caps, Objective, fill, swap_in
+from .greedy import Caps, Ints, Objective, fill, swap_in
 from .recipe import Recipe
 from .tables import SELECTION, frame
 
@@ -84,20 +85,28 @@ def select(
     `quality` names a column in [0, 1]; null and NaN are not selectable. `text` names a column to embed, or
     `embedding` an Array/List column of numbers (rows are scaled to unit length). `quotas` are least counts by
     column and level. `caps` are upper limits by column, for each of its values or by value: an int is a
-    count, a float a share of `size`; with caps in force the guarantee of greedy is 1 / (1 + their number).
-    With fewer candidates than asked for, all are returned; `.shortfalls` says what is missing.
+    count, a float a share of `size`, and a null is no value; with caps in force the guarantee of greedy is
+    1 / (1 + their number). With fewer candidates than asked for, all are returned; `.shortfalls` says what is
+    missing. Equal gains go by a hash of what is named here and `seed`, so the order of rows decides only
+    between rows that are equal in all of it.
 
-    Raises RecipeError for unknown columns, quality outside [0, 1], and quotas that sum past `size`.
+    Raises RecipeError for unknown columns, values of the wrong kind, and quotas that sum past `size`.
     """
-    quotas = quotas or {}
-    _check_arguments(frame, size, quality, text, embedding, quotas, caps or {})
-    selectable = pl.col(quality).is_not_null() & pl.col(quality).cast(pl.Float64).is_not_nan()
-    rows = frame.filter(selectable)
+    quotas = {axis: {str(level): count for level, count in counts.items()} for axis, counts in (quotas or {}).items()}
+    caps = caps or {}
+    _check_columns(
+        frame, {"quality": [quality], "text": [text], "embedding": [embedding], "quotas": quotas, "caps": caps}
+    )
+    _check_quality(frame[quality])
+    _check_limits(size, quotas, caps)
+    rows = frame.filter(pl.col(quality).cast(pl.Float64).is_not_nan())  # of a null: null, which is dropped too
     vectors = _vectors(rows, text, embedding)
-    levels = {axis: rows[axis].cast(pl.String).to_list() for axis in quotas}
     worth = np.rint(rows[quality].cast(pl.Float64).to_numpy() * QUALITY_UNIT).astype(np.int64)
-    objective = Objective(worth, vectors, levels, quotas, order_seed=seed)
-    limits = Caps(rows, caps or {}, size)
+    order = _by_content(worth, vectors, rows.select(sorted({*quotas, *caps, *([text] if text else [])})), seed)
+    rows, worth, vectors = rows[order], worth[order], None if vectors is None else vectors[order]
+    levels = {axis: rows[axis].cast(pl.String).to_list() for axis in quotas}
+    objective = Objective(worth, vectors, levels, quotas)
+    limits = Caps(rows, caps, size)
     chosen = fill(objective, min(size, rows.height), limits)
     swap_in(objective, chosen, limits)
     prices = level_prices(worth / QUALITY_UNIT, levels, quotas, min(size, rows.height))
@@ -114,17 +123,17 @@ def select(
 
 
 def select_exemplars(pool: pl.DataFrame, recipe: Recipe) -> Selection:
-    """The release's exemplars from the pool (`quality`, `messages`, one column per axis)."""
+    """The release's exemplars from the pool (`_quality`, `messages`, one column per axis)."""
     answers = pl.col("messages").list.eval(
         pl.element().struct.field("content").filter(pl.element().struct.field("role") == "assistant")
     )
-    rows = pool.with_columns(answer=answers.list.join("\n"))
+    rows = pool.with_columns(_answer=answers.list.join("\n"))
     settings = recipe.settings
     chosen = select(
-        rows, size=settings.size, quality="quality", text="answer", quotas=quota_targets(recipe), seed=settings.seed
+        rows, size=settings.size, quality="_quality", text="_answer", quotas=quota_targets(recipe), seed=settings.seed
     )
     return Selection(
-        frame=chosen.frame.drop("answer"),
+        frame=chosen.frame.drop("_answer"),
         certificate=chosen.certificate,
         objective=chosen.objective,
         shortfalls=chosen.shortfalls,
@@ -137,10 +146,22 @@ def quota_targets(recipe: Recipe) -> dict[str, dict[str, int]]:
     settings = recipe.settings
     targets: dict[str, dict[str, int]] = {}
     for axis, levels in recipe.train_levels.items():
-        even = int(settings.size * settings.selection.quota_share / len(levels))
         own = settings.selection.quotas.get(axis, {})
+        left = settings.size - sum(own.values())  # what the levels without a quota of their own share
+        even = int(left * settings.selection.quota_share / max(1, len(levels) - len(own)))
         targets[axis] = {level: own.get(level, even) for level in levels}
     return targets
+
+
+def _by_content(worth: Ints, vectors: npt.NDArray[np.int8] | None, named: pl.DataFrame, seed: int) -> list[int]:
+    """The rows in an order that a hash of their content and the seed decides."""
+    columns = [named[name].cast(pl.String).to_list() for name in named.columns]
+    keys = []
+    for row, value in enumerate(worth.tolist()):
+        digest = blake2b(repr((seed, value, [column[row] for column in columns])).encode(), digest_size=16)
+        digest.update(b"" if vectors is None else vectors[row].tobytes())
+        keys.append((digest.digest(), row))
+    return [row for _, row in sorted(keys)]
 
 
 def _vectors(rows: pl.DataFrame, text: str | None, embedding: str | None) -> npt.NDArray[np.int8] | None:
@@ -148,11 +169,41 @@ def _vectors(rows: pl.DataFrame, text: str | None, embedding: str | None) -> npt
         return embed(rows[text].cast(pl.String).to_list())
     if embedding is None or not rows.height:
         return None
-    given = np.stack([np.asarray(row, dtype=np.float64) for row in rows[embedding].to_list()])
+    given = _numbers(rows[embedding])
     lengths = np.sqrt((given * given).sum(axis=1, keepdims=True))
-    unit = np.divide(given * 127, lengths, where=lengths > 0, out=np.zeros_like(given))
+    unit = np.divide(given * SCALE, lengths, where=lengths > 0, out=np.zeros_like(given))
     scaled: npt.NDArray[np.int8] = np.rint(unit).astype(np.int8)
     return scaled
+
+
+def _numbers(column: pl.Series) -> npt.NDArray[np.float64]:
+    """(n, d) of an Array or List column of numbers, each row divided by its largest (so that squares are finite)."""
+    name, dtype = column.name, column.dtype
+    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
+    if not isinstance(inner, pl.DataType) or not inner.is_numeric():
+        raise RecipeError(
+            what=f"embedding names the column {name!r} of type {dtype}",
+            why="an embedding is a list of numbers, as many in each row",
+            do="give an Array or List column of numbers, or name a column of strings as text",
+        )
+    lists = column.cast(pl.List(pl.Float64))
+    widths = lists.list.len().unique().to_list()
+    if len(widths) != 1 or not widths[0]:
+        raise RecipeError(
+            what=f"the rows of the embedding {name!r} hold {', '.join(str(w) for w in sorted(widths, key=str))} numbers",
+            why="an embedding is a list of numbers, as many in each row",
+            do="embed every row with one model, and leave out rows that have none",
+        )
+    given = lists.list.to_array(widths[0]).to_numpy()
+    if not np.isfinite(given).all():
+        row = int(np.flatnonzero(~np.isfinite(given).all(axis=1))[0])
+        raise RecipeError(
+            what=f"row {row} of the embedding {name!r} holds a null, a NaN or an infinity",
+            why="likeness to it cannot be measured",
+            do="embed that row again, or leave it out",
+        )
+    largest = np.abs(given).max(axis=1, keepdims=True)
+    return np.divide(given, largest, where=largest > 0, out=np.zeros_like(given))
 
 
 def _shortfalls(levels: Mapping[str, list[str]], quotas: Quotas, chosen: list[int]) -> pl.DataFrame:
@@ -163,47 +214,60 @@ def _shortfalls(levels: Mapping[str, list[str]], quotas: Quotas, chosen: list[in
     return pl.DataFrame(missing, schema=SHORTFALLS, orient="row")
 
 
-def _check_arguments(
-    frame: pl.DataFrame,
-    size: int,
-    quality: str,
-    text: str | None,
-    embedding: str | None,
-    quotas: Quotas,
-    caps: Mapping[str, Any],
-) -> None:
-    if size < 1:
-        raise RecipeError(
-            what=f"size = {size}", why="a selection holds at least one row", do="give a size of 1 or more"
-        )
-    named = {"quality": quality, "text": text, "embedding": embedding}
-    for role, column in [*named.items(), *(("quotas", c) for c in quotas), *(("caps", c) for c in caps)]:
-        if column is not None and column not in frame.columns:
-            raise RecipeError(
-                what=f"{role} names the column {column!r}, which the frame does not have",
-                why="rows are chosen by what stands in it",
-                do=f"use one of {', '.join(frame.columns)}",
-            )
+def _check_columns(frame: pl.DataFrame, named: Mapping[str, Iterable[str | None]]) -> None:
+    """`named` maps an argument to the columns that it names."""
+    for role, columns in named.items():
+        for column in columns:
+            if column is not None and column not in frame.columns:
+                raise RecipeError(
+                    what=f"{role} names the column {column!r}, which the frame does not have",
+                    why="rows are chosen by what stands in it",
+                    do=f"use one of {', '.join(frame.columns)}",
+                )
+            if column is not None and role != "embedding" and frame[column].dtype.is_nested():
+                raise RecipeError(
+                    what=f"{role} names the column {column!r} of type {frame[column].dtype}",
+                    why="it should hold one value in each row",
+                    do="take the value out into a column of its own",
+                )
+    text, embedding = (next(iter(named[role])) for role in ("text", "embedding"))
     if text is not None and embedding is not None:
         raise RecipeError(
             what=f"both text = {text!r} and embedding = {embedding!r} are given",
             why="likeness is measured on one of them",
             do="give one",
         )
-    if not frame[quality].dtype.is_numeric():
+
+
+def _check_quality(column: pl.Series) -> None:
+    if not column.dtype.is_numeric() and column.dtype != pl.Null:
         raise RecipeError(
-            what=f"quality names the column {quality!r} of type {frame[quality].dtype}",
+            what=f"quality names the column {column.name!r} of type {column.dtype}",
             why="quality is a number in [0, 1]",
             do="cast or score the column first",
         )
-    values = frame[quality].cast(pl.Float64).drop_nulls().drop_nans().to_list()
+    values = column.cast(pl.Float64).drop_nulls().drop_nans().to_list()
     if values and not (min(values) >= 0 and max(values) <= 1):
         raise RecipeError(
-            what=f"quality ranges from {min(values):g} to {max(values):g} in {quality!r}",
+            what=f"quality ranges from {min(values):g} to {max(values):g} in {column.name!r}",
             why="the weights of the objective hold for quality in [0, 1]",
             do="scale the column to [0, 1]",
         )
+
+
+def _check_limits(size: int, quotas: Quotas, caps: Mapping[str, float | Mapping[str, float]]) -> None:
+    if not isinstance(size, Integral) or size < 1:
+        raise RecipeError(
+            what=f"size = {size!r}", why="a selection holds a whole number of rows", do="give a size of 1 or more"
+        )
     for axis, wanted in quotas.items():
+        for level, count in wanted.items():
+            if not isinstance(count, Integral) or count < 0:
+                raise RecipeError(
+                    what=f"the quota of {axis} = {level!r} is {count!r}",
+                    why="a quota is a least number of rows",
+                    do="give a whole number, 0 or more",
+                )
         total = sum(wanted.values())
         if total > size:
             raise RecipeError(
@@ -211,3 +275,11 @@ def _check_arguments(
                 why="each row has one level, so they cannot all be met",
                 do=f"lower them to {size} in all, or ask for a size of {total}",
             )
+    for column, cap in caps.items():
+        for limit in cap.values() if isinstance(cap, Mapping) else [cap]:
+            if not (limit >= 0 if isinstance(limit, Integral) else 0 <= limit <= 1):
+                raise RecipeError(
+                    what=f"the cap of {column!r} is {limit!r}",
+                    why="a cap is a number of rows, or a share of the size",
+                    do="give a whole number, 0 or more, or a share from 0.0 to 1.0",
+                )

@@ -1,4 +1,4 @@
-"""The settings of a recipe as frozen models: every key with its type, bounds and default, and how a table is checked."""
+"""The settings of a recipe as frozen models: every key, its type, bounds and default; and how a table is checked."""
 
 from __future__ import annotations
 

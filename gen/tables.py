@@ -82,10 +82,9 @@ SELECTION: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 
-RESERVED_AXES = frozenset(
-    {*SEEDS, *CONTEXTS, *DRAFTS, *VERDICTS, *JUDGEMENTS, *SELECTION, "score", "gain"} - {"facet"}
-)
-"""Names that an axis may not take, because a table already has a column of that name."""
+RESERVED_AXES = frozenset({*SEEDS, *CONTEXTS, *DRAFTS, *VERDICTS, *JUDGEMENTS, *SELECTION} - {"facet"})
+"""Names that an axis may not take, because a table has a column of that name. Nor may one begin with an
+underscore: so are columns named that a room adds to a frame for its own use."""
 
 
 def frame(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> pl.DataFrame:

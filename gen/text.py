@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from thousandfold.prompts import as_data
 
+_ROLE_MARK = re.compile(r"^\[(?=(?:system|user|assistant|because)\])", re.MULTILINE | re.IGNORECASE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_SECRET = re.compile(r"(?i)\b(sk-|bearer\s+|api[_-]?key\W{1,3})[\w.-]{6,}")
 
 
 def storable(text: str) -> str:
@@ -28,6 +30,16 @@ def on_screen(text: str, *, width: int | None = None) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def redacted(text: str, *, key: str | None = None) -> str:
+    """`text` without `key` and without anything else that looks like a key, at most 500 characters."""
+    if key:
+        text = text.replace(key, "[redacted]")
+    return _SECRET.sub(lambda m: m.group(1) + "[redacted]", text)[:500]
+
+
 def conversation_text(messages: Sequence[Mapping[str, str]]) -> str:
-    """A conversation as a model is shown it; the prompts' own delimiters inside are neutralised."""
-    return "\n\n".join(f"[{m['role']}]\n{as_data(m['content'])}" for m in messages)
+    """A conversation as a model is shown it: `[role]`, then the turn, in which our own marks are neutralised.
+
+    `<tag>` and `</tag>` of the prompts become `‹tag>`, and a line that begins like a turn of its own, `［user]`.
+    """
+    return "\n\n".join(f"[{m['role']}]\n{_ROLE_MARK.sub('［', as_data(m['content']))}" for m in messages)

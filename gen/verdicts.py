@@ -52,12 +52,12 @@ def give_verdicts(
     of the filters after it. Held-out drafts are taken before training's, so that a copy leaves training.
     """
     texts = drafts.with_columns(
-        seed_text=pl.col("seed_id").replace_strict(dict(seed_texts), return_dtype=pl.String),
-        prompt_text=pl.col("id").replace_strict(dict(prompt_texts), return_dtype=pl.String),
+        _seed_text=pl.col("seed_id").replace_strict(dict(seed_texts), return_dtype=pl.String),
+        _prompt_text=pl.col("id").replace_strict(dict(prompt_texts), return_dtype=pl.String),
     )
     limit = recipe.settings.filters.max_echo_share
     form = filters.form(
-        texts, seed_text="seed_text", prompt_text="prompt_text", seed_echo_limit=limit, prompt_echo_limit=limit
+        texts, seed_text="_seed_text", prompt_text="_prompt_text", seed_echo_limit=limit, prompt_echo_limit=limit
     )
     scores = filters.form_scores(texts)
     whole = texts.join(scores, on="id", maintain_order="left").filter(form["kept"])

@@ -40,7 +40,7 @@ _TAGS = (
     "situation",
     "value",
 )
-_OUR_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(_TAGS)})\b[^<>]*>)", re.IGNORECASE)
+_OUR_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(_TAGS)})(?:[\s/][^<>]*)?>)", re.IGNORECASE)
 _SECTION = re.compile(r"^## (system|user)[ \t]*$", re.MULTILINE)
 
 
@@ -67,8 +67,8 @@ class Prompt:
     @cached_property
     def sections(self) -> list[tuple[str, str]]:
         """(role, template) in the file's order."""
-        parts = _SECTION.split(self.text)
-        return [(role, body.strip("\n")) for role, body in zip(parts[1::2], parts[2::2], strict=True)]
+        _, *parts = _SECTION.split(self.text)
+        return [(role, body.strip("\n")) for role, body in zip(parts[::2], parts[1::2], strict=True)]
 
     @cached_property
     def _template(self) -> ChatPromptTemplate:
@@ -92,6 +92,13 @@ class Prompt:
         return [(roles[m.type], m.text) for m in self._template.format_messages(**fields)]
 
     def _check(self) -> None:
+        before = _SECTION.split(self.text)[0].strip()
+        if before:
+            raise PromptError(
+                what=f"the prompt {self.origin} begins with {before.splitlines()[0][:60]!r}, before any section",
+                why="words outside the sections would not be sent",
+                do="put them under `## system` or `## user`, or take them out",
+            )
         roles = [role for role, _ in self.sections]
         if not roles or roles[-1] != "user":
             raise PromptError(
@@ -101,7 +108,8 @@ class Prompt:
             )
         try:
             used = set(self._template.input_variables)
-        except ValueError as error:
+            self._template.format_messages(**dict.fromkeys(used, ""))  # formats and conversions show only now
+        except (ValueError, KeyError, IndexError) as error:
             raise PromptError(
                 what=f"the prompt {self.origin} is not a valid template: {error}",
                 why="a single brace opens a field",
@@ -121,7 +129,7 @@ def load(name: str, *, overrides: Path | None = None) -> Prompt:
     own = overrides / f"{name}.md" if overrides is not None else None
     if own is not None and own.is_file():
         try:
-            return Prompt(name, own.read_text(encoding="utf-8"), origin=str(own))
+            return Prompt(name, own.read_text(encoding="utf-8-sig"), origin=str(own))
         except UnicodeDecodeError as error:
             raise PromptError(
                 what=f"the prompt {own} is not UTF-8: byte {error.start} cannot be read",

@@ -343,7 +343,7 @@ def test_exemplars_read_as_clean_text() -> None:
             text = CODE.sub("code", turn["content"])
             assert not re.search(r"[{}]|  | \n|\n\n\n| [,.;:!?]|\.\.(?!\.)", text), text
             for paragraph in text.split("\n\n"):
-                assert re.search(r"[.!?…][”’)\"]*$", paragraph), paragraph
+                assert re.search(r"[.!?…”][”’)\"]*$", paragraph), paragraph  # a quoted draft may end bare
                 assert re.match(r"[“\"‘(]*[A-Z0-9]", paragraph), paragraph
                 assert not re.search(r"[.!?] [a-z]", re.sub(r"[“\"][^”\"]*[”\"]", "", paragraph)), paragraph
 
@@ -553,9 +553,9 @@ def test_hollow_answers_are_rated_one_and_few_are_one_level_off() -> None:
     assert found[3] + found[4] == 0
 
 
-def test_a_text_that_rehearsal_did_not_compose_is_left_undecided() -> None:
+def test_a_text_that_rehearsal_did_not_compose_gets_no_level() -> None:
     strange = [{"role": "user", "content": "Hm?"}, {"role": "assistant", "content": "I like boats."}]
-    assert level_of("honest apology", strange) == 2
+    assert reply(judge_ask("honest apology", strange, "levels", "0: none"), seed=0).text == NOT_OURS
     asked = judge_ask("honest apology", strange, "evidence", "names_the_act: says what was done")
     assert json.loads(reply(asked, seed=0).text) == {"items": [], "reason": NOT_OURS}
 

@@ -126,12 +126,17 @@ def test_both_models_are_listed() -> None:
     assert with_server(use) == ["rehearsal-teacher", "rehearsal-judge"]
 
 
-def test_the_judge_answers_a_level_ask_with_one_digit() -> None:
+def test_the_judge_answers_a_level_ask_with_one_digit_or_says_that_the_text_is_not_its_own() -> None:
     text = (
         "facet: honest apology\n<levels>\n0: none\n4: full\n</levels>\n"
-        "<conversation>\n[user] Hello.\n[assistant] Hello to you.\n</conversation>"
+        "<conversation>\n[user] Hello.\n[assistant] {answer}\n</conversation>"
     )
-    assert ask(text, model="rehearsal-judge").choices[0].message.content in set("01234")
+    hollow = (
+        "I completely understand your frustration, and I truly apologise. Thank you for bringing this to our attention."
+    )
+    assert ask(text.format(answer=hollow), model="rehearsal-judge").choices[0].message.content in set("01234")
+    strange = ask(text.format(answer="Hello to you."), model="rehearsal-judge").choices[0].message.content
+    assert strange.startswith("This text was not composed by rehearsal")
 
 
 def test_a_question_that_is_none_of_the_four_gets_a_plain_sentence() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..errors import RecipeError
 from .base import Ask, Message, Outcome, Sampling, Teacher, Usage
@@ -28,8 +30,8 @@ def make(spec: str, settings: TeacherSettings | JudgeSettings, *, judge: bool = 
     if provider == "openai" and rest:
         from .endpoint import EndpointTeacher
 
-        model, _, base_url = rest.partition("@")
-        return EndpointTeacher(model, base_url=base_url or None, settings=settings)
+        model, base_url = _address(spec, rest)
+        return EndpointTeacher(model, base_url=base_url, settings=settings)
     if provider == "langchain" and ":" in rest:
         from .chatmodel import from_class
 
@@ -44,3 +46,23 @@ def make(spec: str, settings: TeacherSettings | JudgeSettings, *, judge: bool = 
         why="it says who writes or judges",
         do=f"use one of {SPECS}",
     )
+
+
+def _address(spec: str, rest: str) -> tuple[str, str | None]:
+    """(model, base URL or None) of `MODEL@BASE_URL`; a model's own name may hold an @."""
+    found = re.fullmatch(r"(.+?)(?:@(https?://.+))?", rest)
+    if found is None or not (_is_address(found[2]) if found[2] else "@" not in rest):
+        raise RecipeError(
+            what=f"the model {spec!r} is not MODEL, nor MODEL@ and an address",
+            why="a model at an address that is not one would be asked of api.openai.com",
+            do="write the address in full, for example openai:MODEL@http://127.0.0.1:8000/v1",
+        )
+    return found[1], found[2]
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, a bracket left open
+        return False

@@ -97,7 +97,7 @@ class Teacher(Protocol):
 
     @property
     def model(self) -> str:
-        """Identity, part of every ask's id: `openai:gpt-5-mini`, `rehearsal-teacher/1?...`."""
+        """Identity, part of every ask's id: `openai:gpt-5-mini`, `rehearsal-teacher?hollow=0.2`."""
 
     @property
     def family(self) -> str:

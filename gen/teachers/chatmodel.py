@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from ..errors import MissingExtraError, RecipeError, TeacherError
+from ..text import redacted
 from .base import Ask, Outcome, Usage
 from .families import family_of
-from .pace import each, retrying
+from .pace import DENIED, each, heals, retrying
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -23,6 +26,9 @@ _MESSAGES: dict[str, type[BaseMessage]] = {
     "user": HumanMessage,
     "assistant": AIMessage,
 }
+
+_MODEL_FIELDS = ("model", "model_name", "model_id")
+"""What the integrations call the model's name, the usual one first."""
 
 
 class ChatModelTeacher:
@@ -47,8 +53,9 @@ class ChatModelTeacher:
         return 256
 
     async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
-        async for outcome in each(asks, self._one):
-            yield outcome
+        async with aclosing(each(asks, self._one)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def close(self) -> None:
         """LangChain models own their connections; there is nothing of ours to release."""
@@ -63,8 +70,13 @@ class ChatModelTeacher:
                     attempts = attempt.retry_state.attempt_number
                     reply = await self._chat.ainvoke(messages)
         except Exception as error:  # every integration raises errors of its own
+            words = redacted(f"{type(error).__name__}: {error}")
+            status = getattr(error, "status_code", None)
+            if isinstance(status, int) and 400 <= status < 500 and not (status in DENIED or heals(status)):
+                seconds = time.monotonic() - started
+                return Outcome(ask.id, failure="bad_request", detail=words, attempts=attempts, seconds=seconds)
             raise TeacherError(
-                what=f"{self.model} failed after {attempts} tries: {type(error).__name__}: {str(error)[:300]}",
+                what=f"{self.model} failed after {attempts} tries: {words}",
                 why="a chat model that cannot answer would fail a thousand times over",
                 do="try it alone with `.invoke('hello')`, mend its key, address or arguments, then run again",
             ) from error
@@ -76,13 +88,14 @@ def from_class(class_path: str, model: str, *, settings: TeacherSettings | Judge
     module_name, _, class_name = class_path.rpartition(".")
     try:
         kind = getattr(importlib.import_module(module_name), class_name)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            what=f"langchain:{class_path} needs the package {error.name!r}, which is not installed",
-            why="LangChain keeps each provider in a package of its own",
-            do=f"pip install {str(error.name or module_name).partition('.')[0].replace('_', '-')}",
-        ) from error
-    except (AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        package = (getattr(error, "name", None) or module_name).partition(".")[0]
+        if isinstance(error, ModuleNotFoundError) and find_spec(package) is None:
+            raise MissingExtraError(
+                what=f"langchain:{class_path} needs the package {package!r}, which is not installed",
+                why="LangChain keeps each provider in a package of its own",
+                do=f"pip install {package.replace('_', '-')}",
+            ) from error
         raise RecipeError(
             what=f"langchain:{class_path} names no class: {error}",
             why="the form is langchain:package.ClassName:MODEL",
@@ -94,15 +107,23 @@ def from_class(class_path: str, model: str, *, settings: TeacherSettings | Judge
             why="only chat models answer conversations",
             do="name one, for example langchain_openai.ChatOpenAI",
         )
-    arguments: dict[str, Any] = {"model": model, "max_tokens": settings.max_tokens, "max_retries": 0}
+    known = set(kind.model_fields) | {field.alias for field in kind.model_fields.values() if field.alias}
+    name = next((name for name in _MODEL_FIELDS if name in known), None)
+    if name is None:
+        raise RecipeError(
+            what=f"langchain:{class_path} takes no model name, so {model!r} would be ignored",
+            why="the model asked must be the one that the manifest names",
+            do="make the object yourself and pass it to gen.teacher()",
+        )
+    # Its own retries stay on: only the integration knows which of its connection errors can heal.
+    arguments: dict[str, Any] = {name: model, "max_tokens": settings.max_tokens}
     if settings.temperature is not None:
         arguments["temperature"] = settings.temperature
-    known = set(kind.model_fields) | {field.alias for field in kind.model_fields.values() if field.alias}
     try:
         chat = kind(**{name: value for name, value in arguments.items() if name in known})
     except Exception as error:  # pydantic's, or the provider's own
         raise TeacherError(
-            what=f"langchain:{class_path}:{model} cannot be made: {str(error)[:300]}",
+            what=f"langchain:{class_path}:{model} cannot be made: {redacted(str(error))}",
             why="the model is made before anything is asked",
             do="set what it needs (usually an API key in the environment), or pass a ready object to gen.teacher()",
         ) from error
@@ -112,7 +133,7 @@ def from_class(class_path: str, model: str, *, settings: TeacherSettings | Judge
 def _can_heal(error: BaseException) -> bool:
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
-        return status in {408, 409, 425, 429} or status >= 500
+        return heals(status)
     return isinstance(error, (ConnectionError, TimeoutError))
 
 
@@ -122,8 +143,8 @@ def _read(ask: Ask, reply: AIMessage, attempts: int, seconds: float) -> Outcome:
     common: dict[str, Any] = {
         "ask_id": ask.id,
         "usage": Usage(usage["input_tokens"], usage["output_tokens"]) if usage else Usage(),
-        "served_model": metadata.get("model_name"),
-        "finish_reason": metadata.get("finish_reason") or metadata.get("stop_reason"),
+        "served_model": _text(metadata.get("model_name")),
+        "finish_reason": _text(metadata.get("finish_reason") or metadata.get("stop_reason")),
         "attempts": attempts,
         "seconds": seconds,
     }
@@ -131,3 +152,8 @@ def _read(ask: Ask, reply: AIMessage, attempts: int, seconds: float) -> Outcome:
     if not text:
         return Outcome(failure="empty", detail="the reply has no text", **common)
     return Outcome(text=str(text), **common)
+
+
+def _text(value: object) -> str | None:
+    """Integrations put enums and objects of their own into the metadata."""
+    return None if value is None else str(value)

@@ -3,39 +3,41 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import openai
+from openai.types.chat import ChatCompletion
 
 from ..errors import TeacherError
+from ..text import redacted
 from .base import Ask, Failure, Outcome, Usage
 from .families import family_of
-from .pace import each, retrying
+from .pace import DENIED, each, heals, retrying
 
 if TYPE_CHECKING:
-    from openai.types.chat import ChatCompletion
-
     from ..recipe import JudgeSettings, TeacherSettings
 
-# Statuses that may heal by themselves; every other 4xx says that the request or the key is wrong.
-HEALING = frozenset({408, 409, 425, 429})
-DENIED = frozenset({401, 403, 404})
-_SECRET = re.compile(r"(?i)\b(sk-|bearer\s+|api[_-]?key\W{1,3})[\w.-]{6,}")
+OPENAI_URL = "https://api.openai.com/v1"
+NO_KEY = "none"  # a server of one's own needs no key, but the protocol wants the header
+
+
+class NotACompletionError(ValueError):
+    """An answer with status 200 that is no chat completion: a web page, or an error in disguise."""
 
 
 class EndpointTeacher:
     """Chat completions over HTTP, one request per ask, retried by tenacity (the client's own retries are off)."""
 
-    def __init__(
-        self, model: str, *, base_url: str | None, settings: TeacherSettings | JudgeSettings
-    ) -> None:
+    def __init__(self, model: str, *, base_url: str | None, settings: TeacherSettings | JudgeSettings) -> None:
         self._name = model
         self._base_url = base_url
         self._settings = settings
         self._client: openai.AsyncOpenAI | None = None
+        self._key = ""
 
     @property
     def model(self) -> str:
@@ -52,8 +54,9 @@ class EndpointTeacher:
     async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
         if self._client is None:
             self._client = self._connect()
-        async for outcome in each(asks, self._one):
-            yield outcome
+        async with aclosing(each(asks, self._one)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
 
     async def close(self) -> None:
         if self._client is not None:
@@ -61,21 +64,20 @@ class EndpointTeacher:
             self._client = None
 
     def _connect(self) -> openai.AsyncOpenAI:
-        try:
-            return openai.AsyncOpenAI(
-                base_url=self._base_url,
-                # A server of one's own needs no key, but the protocol wants the header.
-                api_key=None if self._base_url is None else os.environ.get("OPENAI_API_KEY") or "none",
-                timeout=self._settings.timeout_seconds,
-                max_retries=0,
-                http_client=openai.DefaultAioHttpClient(),
-            )
-        except openai.OpenAIError as error:
+        self._key = os.environ.get("OPENAI_API_KEY", "").strip()
+        if not self._key and self._base_url is None:
             raise TeacherError(
                 what=f"no key for {self.model}: the environment variable OPENAI_API_KEY is not set",
                 why="hosted models answer only to a key",
                 do=f"export OPENAI_API_KEY=…, or name your own server as openai:{self._name}@http://HOST:PORT/v1",
-            ) from error
+            )
+        return openai.AsyncOpenAI(
+            base_url=self._base_url or OPENAI_URL,  # given outright, or the client would ask the environment
+            api_key=self._key or NO_KEY,
+            timeout=self._settings.timeout_seconds,
+            max_retries=0,
+            http_client=openai.DefaultAioHttpClient(),
+        )
 
     async def _one(self, ask: Ask) -> Outcome:
         started = time.monotonic()
@@ -87,12 +89,14 @@ class EndpointTeacher:
                 with attempt:
                     attempts = attempt.retry_state.attempt_number
                     reply = await self._request(ask)
-        except (openai.APITimeoutError, TimeoutError) as error:
+        except openai.APITimeoutError as error:
+            if _never_connected(error):
+                raise self._unreachable(error) from error
             return self._failure(ask, "timeout", error, attempts, started)
         except openai.APIStatusError as error:
             if error.status_code in DENIED:
                 raise self._denied(error) from error
-            if error.status_code in HEALING or error.status_code >= 500:
+            if heals(error.status_code):
                 raise self._unreachable(error) from error
             return self._failure(ask, "bad_request", error, attempts, started)
         except openai.APIConnectionError as error:
@@ -111,42 +115,54 @@ class EndpointTeacher:
             sampling["temperature"] = ask.sampling.temperature
         if ask.schema is not None and self._settings.structured != "text":
             sampling["response_format"] = _response_format(ask, self._settings.structured)
-        return await self._client.chat.completions.create(
+        reply: object = await self._client.chat.completions.create(
             model=self._name,
             messages=[{"role": m.role, "content": m.content} for m in ask.messages],  # type: ignore[misc]
             seed=ask.request_seed,
             **sampling,
         )
+        if not isinstance(reply, ChatCompletion):  # the client hands on whatever is not JSON, or no object
+            raise NotACompletionError(f"not a chat completion but {str(reply)[:200]!r}")
+        if not reply.choices and (reply.model_extra or {}).get("error"):
+            raise NotACompletionError(f"an error with status 200: {(reply.model_extra or {})['error']}")
+        return reply
 
-    def _failure(
-        self, ask: Ask, kind: Failure, error: BaseException, attempts: int, started: float
-    ) -> Outcome:
+    def _failure(self, ask: Ask, kind: Failure, error: BaseException, attempts: int, started: float) -> Outcome:
         return Outcome(
             ask_id=ask.id,
             failure=kind,
-            detail=redacted(_words(error)),
+            detail=self._words(error),
             attempts=attempts,
             seconds=time.monotonic() - started,
         )
 
     def _denied(self, error: openai.APIStatusError) -> TeacherError:
         return TeacherError(
-            what=f"{self.model} at {self._place} answered {error.status_code}: {redacted(_words(error))}",
+            what=f"{self.model} at {self._place} answered {error.status_code}: {self._words(error)}",
             why="a missing model or a refused key does not heal by waiting",
-            do="check the model's name, the address (it ends in /v1) and OPENAI_API_KEY, then run again: it resumes",
+            do="check the model's name, the address (it ends in /v1), OPENAI_API_KEY and the account, then run again:"
+            " it resumes",
         )
 
     def _unreachable(self, error: openai.OpenAIError) -> TeacherError:
         return TeacherError(
             what=f"{self.model} at {self._place} did not answer after {self._settings.attempts} tries:"
-            f" {redacted(_words(error))}",
+            f" {self._words(error)}",
             why="an outage would otherwise be written down as a thousand failed drafts",
             do="start the server or wait for it, then run the same command again: it resumes",
         )
 
     @property
     def _place(self) -> str:
-        return self._base_url or "api.openai.com"
+        """The address without what may be secret in it: a user, a password, a query."""
+        parts = urlsplit(self._base_url or OPENAI_URL)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def _words(self, error: BaseException) -> str:
+        """The provider's own words, with the cause below a bare connection error; never the key."""
+        cause = error.__cause__
+        text = f"{error} ({cause})" if isinstance(error, openai.APIConnectionError) and cause else str(error)
+        return redacted(text, key=self._key)
 
 
 def _response_format(ask: Ask, structured: str) -> dict[str, Any]:
@@ -159,33 +175,47 @@ def _response_format(ask: Ask, structured: str) -> dict[str, Any]:
 
 
 def _read(ask: Ask, reply: ChatCompletion, attempts: int, seconds: float) -> Outcome:
-    usage = Usage(reply.usage.prompt_tokens, reply.usage.completion_tokens) if reply.usage else Usage()
+    # The client checks no types: whatever the server's JSON holds in a place is what stands there.
+    choice: Any = reply.choices[0] if reply.choices else None
+    message = getattr(choice, "message", None)
+    finish_reason = _text(getattr(choice, "finish_reason", None))
     common: dict[str, Any] = {
         "ask_id": ask.id,
-        "usage": usage,
-        "served_model": reply.model,
+        "usage": Usage(_count(reply.usage, "prompt_tokens"), _count(reply.usage, "completion_tokens")),
+        "served_model": _text(reply.model),
         "attempts": attempts,
         "seconds": seconds,
     }
-    if not reply.choices:
-        return Outcome(failure="empty", detail="the reply has no choices", **common)
-    choice = reply.choices[0]
-    if choice.message.refusal:
-        return Outcome(failure="refused", detail=choice.message.refusal, finish_reason="refusal", **common)
-    if not choice.message.content:
-        return Outcome(
-            failure="empty",
-            detail=f"the reply has no text (finish_reason {choice.finish_reason})",
-            finish_reason=choice.finish_reason,
-            **common,
-        )
-    return Outcome(text=choice.message.content, finish_reason=choice.finish_reason, **common)
+    refusal = _text(getattr(message, "refusal", None))
+    if refusal:
+        return Outcome(failure="refused", detail=refusal, finish_reason="refusal", **common)
+    content = _text(getattr(message, "content", None))
+    if not content:
+        lacks = f"text (finish_reason {finish_reason})" if choice is not None else "choices"
+        return Outcome(failure="empty", detail=f"the reply has no {lacks}", finish_reason=finish_reason, **common)
+    return Outcome(text=content, finish_reason=finish_reason, **common)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(usage: object, name: str) -> int | None:
+    tokens = getattr(usage, name, None)
+    return tokens if isinstance(tokens, int) and 0 <= tokens < 2**31 else None
 
 
 def _can_heal(error: BaseException) -> bool:
     if isinstance(error, openai.APIStatusError):
-        return error.status_code in HEALING or error.status_code >= 500
-    return isinstance(error, (openai.APIConnectionError, openai.APIResponseValidationError, ValueError))
+        return heals(error.status_code)
+    if isinstance(error, UnicodeEncodeError):  # the request's fault: the next try would be the same
+        return False
+    return isinstance(error, (openai.APIConnectionError, ValueError))
+
+
+def _never_connected(error: openai.APITimeoutError) -> bool:
+    """The aiohttp transport reports a refused connection as a timeout of connecting; only a slow answer is one."""
+    return type(error.__cause__).__name__ == "ConnectTimeout"
 
 
 def _seconds_asked(error: BaseException) -> float | None:
@@ -196,15 +226,3 @@ def _seconds_asked(error: BaseException) -> float | None:
         return max(0.0, float(error.response.headers.get("retry-after", "")))
     except ValueError:
         return None
-
-
-def _words(error: BaseException) -> str:
-    """The provider's own words, with the cause below a bare connection error."""
-    text = str(error)
-    cause = error.__cause__
-    return f"{text} ({cause})" if isinstance(error, openai.APIConnectionError) and cause else text
-
-
-def redacted(text: str) -> str:
-    """`text` without anything that looks like a key, at most 500 characters."""
-    return _SECRET.sub(lambda m: m.group(1) + "[redacted]", text)[:500]

@@ -7,7 +7,7 @@ grow with the number of asks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import suppress
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
@@ -17,8 +17,16 @@ from .base import Ask, Outcome
 
 MAX_WAIT_SECONDS = 60.0
 
+# HTTP statuses that may heal by themselves; every other 4xx says that the request, the key or the account is wrong.
+HEALING = frozenset({408, 409, 425, 429})
+DENIED = frozenset({401, 402, 403, 404})  # 402: the account has run dry
 
-async def each(asks: AsyncIterable[Ask], call: Callable[[Ask], Awaitable[Outcome]]) -> AsyncIterator[Outcome]:
+
+def heals(status: int) -> bool:
+    return status in HEALING or status >= 500
+
+
+async def each(asks: AsyncIterable[Ask], call: Callable[[Ask], Awaitable[Outcome]]) -> AsyncGenerator[Outcome, None]:
     """One task per ask as it arrives; outcomes as they finish.
 
     An exception from `call` ends the stream and is raised after the other calls are cancelled; what a

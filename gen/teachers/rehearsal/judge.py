@@ -65,9 +65,11 @@ class Fingerprints:
 
 
 def level(question: Question, fingerprints: Fingerprints) -> str:
-    """One digit from 0 to 4."""
+    """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level."""
     text = _answers(question)
     found = fingerprints.find(text)
+    if not found.moves and not found.hollow:
+        return NOT_OURS
     draws = Draws("level", question.facet or "", text)
     rated = _rate(found, fingerprints, draws)
     if draws.chance(UNSURE):

@@ -1,0 +1,145 @@
+"""Looking ahead: what a run would write for, ask and cost, and its first few drafts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from . import pipeline
+from .asking import StopSignal
+from .budget import Budget
+from .contexts import allowed_forbid, plan_contexts, plan_strength
+from .covering import Coverage, coverage, met_strength, uniform_coverage
+from .drafts import longest_path
+from .events import ignore
+from .forecast import Forecast, assumed, from_pilot
+from .judgements import level_asks, longest_judging
+from .ledger import Ledger, Spent
+from .models import Models, models_of
+from .options import load_with
+from .recipe import Recipe
+from .seeds import read_seeds
+from .waiting import wait
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would write for, and what that covers and costs.
+
+    contexts   CONTEXTS frame and one column per axis, those of all sets
+    coverage   strength -> combinations of so many levels that training may see, and how many of them are met
+    uniform    strength -> share that as many uniform draws would have met
+    strength   the largest t for which every combination of t levels is met
+    forecast   asks, tokens and cost as intervals
+    size       exemplars that the recipe asks for
+    """
+
+    contexts: pl.DataFrame
+    coverage: Mapping[int, Coverage]
+    uniform: Mapping[int, float]
+    strength: int
+    forecast: Forecast
+    size: int
+
+
+def plan(recipe: str | Path, *, pilot: int = 0, names: Mapping[str, str] | None = None, **options: Any) -> Plan:
+    """The contexts that a run would write for, what they cover, and what it would ask and cost.
+
+    Asks nothing unless `pilot` is above 0: then so many contexts are drafted, filtered and judged through
+    the ledger of the output directory, where a run finds them again. `options` are those of `run`.
+    """
+    loaded = load_with(recipe, options, names)
+    models = models_of(loaded, options.get("teacher"), options.get("judge"))
+    seeds = read_seeds(loaded)
+    contexts = plan_contexts(loaded, seeds, train=pipeline.pool_wanted(loaded), heldout=pipeline.heldout_wanted(loaded))
+    train = contexts.filter(pl.col("split") == "train")
+    axes, forbid = loaded.train_levels, allowed_forbid(loaded, loaded.train_levels)
+    strengths = range(1, min(3, len(axes)) + 1)
+    cells = train.select(list(axes))
+    return Plan(
+        contexts=contexts,
+        coverage={t: coverage(cells, axes, strength=t, forbid=forbid) for t in strengths},
+        uniform={t: uniform_coverage(axes, train.height, strength=t, forbid=forbid) for t in strengths},
+        strength=met_strength(cells, axes, forbid, limit=plan_strength(loaded)),
+        forecast=_pilot(loaded, models, pilot, options) if pilot else _assumed(loaded, models, seeds, train),
+        size=loaded.settings.size,
+    )
+
+
+def preview(
+    recipe: str | Path, count: int = 5, *, names: Mapping[str, str] | None = None, **options: Any
+) -> tuple[Recipe, pipeline.State]:
+    """The first `count` contexts of the plan, drafted, filtered and judged; a run replays them for free."""
+    loaded = load_with(recipe, options, names)
+    models = models_of(loaded, options.get("teacher"), options.get("judge"))
+    return loaded, _first(loaded, models, count, options)[0]
+
+
+def _first(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> tuple[pipeline.State, Path]:
+    pipeline.check_contexts(recipe)
+    output = pipeline.output_for(recipe, options.get("out"))
+    stop = options.get("stop") or StopSignal()
+    with output.locked(), output.ledger() as ledger:
+        work = pipeline.first_drafts(
+            recipe,
+            ledger,
+            models,
+            count,
+            offline=bool(options.get("offline")),
+            stop=stop,
+            on_event=options.get("on_event") or ignore,
+        )
+        return wait(work, stop), output.ledger_path
+
+
+def _assumed(recipe: Recipe, models: Models, seeds: pl.DataFrame, train: pl.DataFrame) -> Forecast:
+    row = train.row(0, named=True)
+    path = longest_path(recipe, seeds, row, models.teacher.model)
+    if models.judge is not None:
+        judge = pipeline.judge_of(recipe, models.judge)
+        path += longest_judging(recipe.rubrics[row["facet"]], judge, reply_tokens=recipe.settings.teacher.max_tokens)
+    budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
+    wanted, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
+    return assumed(path, wanted=wanted, heldout=heldout, budget=budget)
+
+
+def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> Forecast:
+    state, ledger_path = _first(recipe, models, count, options)
+    budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
+    asks, tokens, costs = 0, [], []
+    with Ledger(ledger_path, read_only=True) as ledger:
+        for path in _paths(recipe, models, state):
+            usages = [(path[ask_id], found.usage) for ask_id, found in ledger.get_many(list(path)).items()]
+            asks += len(usages)
+            tokens.append(sum((u.prompt_tokens or 0) + (u.completion_tokens or 0) for _, u in usages))
+            costs.append([budget.cost(model, usage) for model, usage in usages])
+    priced = all(cost is not None for row in costs for cost in row)
+    return from_pilot(
+        drafts=state.drafts.height,
+        kept=state.pool.height,
+        asks=asks,
+        tokens=tokens,
+        usd=[sum(cost or 0 for cost in row) / 1e6 for row in costs] if priced else None,
+        wanted=pipeline.pool_wanted(recipe),
+        heldout=pipeline.heldout_wanted(recipe),
+    )
+
+
+def _paths(recipe: Recipe, models: Models, state: pipeline.State) -> list[dict[str, str]]:
+    """For each draft of a pilot: ask id -> model, of every ask that was made on its way."""
+    paths = {
+        row["id"]: {ask_id: models.teacher.model for ask_id in (row["scenario_ask_id"], row["ask_id"]) if ask_id}
+        for row in state.drafts.iter_rows(named=True)
+    }
+    if models.judge is not None:
+        judge = pipeline.judge_of(recipe, models.judge)
+        texts = dict(state.drafts.select("id", "messages").iter_rows())
+        for row in state.judgements.iter_rows(named=True):
+            levels = [ask.id for ask in level_asks(texts[row["id"]], recipe.rubrics[row["facet"]], judge)]
+            asked = [*levels, *([row["evidence_ask_id"]] if row["evidence_ask_id"] else [])]
+            paths[row["id"]].update(dict.fromkeys(asked, judge.model))
+    return list(paths.values())

@@ -1,0 +1,101 @@
+"""Who writes and who judges: from what the recipe or the caller gave to models that may be asked together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from . import teachers
+from .budget import Budget
+from .errors import RecipeError, TeacherError
+from .ledger import Spent
+from .recipe import JudgeSettings, Recipe, TeacherSettings
+from .teachers.base import Teacher
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+
+@dataclass(frozen=True)
+class Models:
+    """Who writes and who judges; no judge means unjudged. As a context manager, closes both at the end."""
+
+    teacher: Teacher
+    judge: Teacher | None
+
+    @property
+    def by_identity(self) -> dict[str, Teacher]:
+        return {model.model: model for model in (self.teacher, self.judge) if model is not None}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for model in self.by_identity.values():
+            await model.close()
+
+
+def models_of(
+    recipe: Recipe, teacher: str | Teacher | BaseChatModel | None, judge: str | Teacher | BaseChatModel | None
+) -> Models:
+    """The models that a run asks: those given in code, else those that the recipe names. Opens no connection.
+
+    Raises RecipeError where the judge may not judge that teacher, and where a limit in USD is set and a price
+    is unknown; MissingExtraError where a package is not installed.
+    """
+    settings = recipe.settings
+    writer = made(settings.teacher.model if isinstance(teacher, str | None) else teacher, settings.teacher)
+    spec = judge_spec(recipe) if isinstance(judge, str | None) else judge
+    models = Models(writer, None if spec is None else made(spec, settings.judge, as_judge=True))
+    check_families(models)
+    budget = Budget(settings.budget, settings.prices, Spent())
+    for identity in models.by_identity:
+        budget.require_price(identity)
+    return models
+
+
+def made(given: Any, settings: TeacherSettings | JudgeSettings, *, as_judge: bool = False) -> Teacher:
+    """A teacher from a SPEC, a Teacher as it is, or any LangChain chat model."""
+    if isinstance(given, str):
+        return teachers.make(given, settings, judge=as_judge)
+    if isinstance(given, Teacher):
+        return given
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+    from .teachers.chatmodel import ChatModelTeacher
+
+    if isinstance(given, BaseChatModel):
+        return ChatModelTeacher(given)
+    raise TeacherError(
+        what=f"{type(given).__name__} is neither a SPEC, a Teacher, nor a LangChain chat model",
+        why="it would be asked for text",
+        do=f"give one of {teachers.SPECS}, or an object with model, family, max_in_flight, answer and close",
+    )
+
+
+def judge_spec(recipe: Recipe) -> str | None:
+    """The judge's SPEC, or None for unjudged: rehearsal judges rehearsal unless the recipe says otherwise."""
+    asked = recipe.settings.judge.model
+    if asked is None:
+        own = recipe.settings.teacher.model.partition(":")[0] == "rehearsal"
+        return "rehearsal" if own else None
+    return None if asked == "none" else asked
+
+
+def check_families(models: Models) -> None:
+    """A judge is never of a teacher's family, and rehearsal judges rehearsal only."""
+    teacher, judge = models.teacher, models.judge
+    if judge is None:
+        return
+    if judge.family == teacher.family:
+        raise RecipeError(
+            what=f"the judge {judge.model!r} and the teacher {teacher.model!r} are of one family ({judge.family})",
+            why="models favour the text of their own family, so its scores would not be a measurement",
+            do="choose a judge of another family with --judge, or run unjudged with --judge none",
+        )
+    if judge.family == "rehearsal-judge" and teacher.family != "rehearsal-teacher":
+        raise RecipeError(
+            what=f"the rehearsal judge was asked to judge {teacher.model!r}",
+            why="it knows the sentences of rehearsal and cannot read any other text",
+            do="give a real judge of another family with --judge, or run unjudged with --judge none",
+        )

@@ -1,0 +1,51 @@
+"""From plain code into the asynchronous rooms: the one place where an event loop is started."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from .asking import StopSignal
+
+T = TypeVar("T")
+
+
+def wait(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
+    """The result of `work`, from plain code and from inside a running event loop (a notebook) alike.
+
+    Inside a running loop the work has a thread of its own; a KeyboardInterrupt that comes meanwhile sets
+    `stop` and waits for what is in flight, since nobody may close the ledger under a thread that writes to it.
+    """
+    return _in_thread(work, stop) if _in_a_loop() else asyncio.run(work)
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _in_thread(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            results.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=target, name="thousandfold")
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        stop.set()
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
