@@ -15,6 +15,8 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from .verdict import FilterError
+
 DIMENSIONS = 256
 SCALE = 127
 _WORD = re.compile(r"\w+")
@@ -26,8 +28,14 @@ _PAIR_FACTOR = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2^64 / golden ratio: spreads 
 def embed(texts: Sequence[str | None], *, dimensions: int = DIMENSIONS) -> npt.NDArray[np.int8]:
     """(n, `dimensions`) int8, one row per text; a null or wordless text is a row of zeros.
 
-    `dimensions` must be a power of two, at least 16.
+    `dimensions` must be a power of two, at least 16; else FilterError.
     """
+    if dimensions < 16 or dimensions & (dimensions - 1):
+        raise FilterError(
+            what=f"dimensions is {dimensions!r}",
+            why="a coordinate is so many bits of a hash",
+            do=f"give a power of two, at least 16, such as {DIMENSIONS}",
+        )
     batches = [_embed_batch(texts[start : start + _BATCH], dimensions) for start in range(0, len(texts), _BATCH)]
     return np.concatenate(batches) if batches else np.zeros((0, dimensions), np.int8)
 

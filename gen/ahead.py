@@ -23,6 +23,7 @@ from .models import Models, models_of
 from .options import load_with
 from .recipe import Recipe
 from .seeds import read_seeds
+from .state import State
 from .waiting import wait
 
 
@@ -72,14 +73,14 @@ def plan(recipe: str | Path, *, pilot: int = 0, names: Mapping[str, str] | None 
 
 def preview(
     recipe: str | Path, count: int = 5, *, names: Mapping[str, str] | None = None, **options: Any
-) -> tuple[Recipe, pipeline.State]:
+) -> tuple[Recipe, State]:
     """The first `count` contexts of the plan, drafted, filtered and judged; a run replays them for free."""
     loaded = load_with(recipe, options, names)
     models = models_of(loaded, options.get("teacher"), options.get("judge"))
     return loaded, _first(loaded, models, count, options)[0]
 
 
-def _first(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> tuple[pipeline.State, Path]:
+def _first(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> tuple[State, Path]:
     pipeline.check_contexts(recipe)
     output = pipeline.output_for(recipe, options.get("out"))
     stop = options.get("stop") or StopSignal()
@@ -129,7 +130,7 @@ def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
     )
 
 
-def _paths(recipe: Recipe, models: Models, state: pipeline.State) -> list[dict[str, str]]:
+def _paths(recipe: Recipe, models: Models, state: State) -> list[dict[str, str]]:
     """For each draft of a pilot: ask id -> model, of every ask that was made on its way."""
     paths = {
         row["id"]: {ask_id: models.teacher.model for ask_id in (row["scenario_ask_id"], row["ask_id"]) if ask_id}

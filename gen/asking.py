@@ -78,7 +78,7 @@ class Asker:
         self._proven: set[tuple[str, Purpose]] = set()  # (model, purpose) that gave a reply at least once
 
     async def answers(self, asks: Sequence[Ask]) -> dict[str, Outcome]:
-        """ask id -> outcome. Asks that the budget did not reach are absent; only then is one missing.
+        """ask id -> outcome, in the order of `asks`. Those that the budget did not reach are absent.
 
         Raises OfflineError, TeacherError, StorageError, or InterruptedRunError once what was in flight is
         committed.
@@ -107,7 +107,7 @@ class Asker:
                 do="run the same command again: it resumes and asks only what is missing",
                 signum=self._stop.signum,
             )
-        return found
+        return {ask_id: found[ask_id] for ask_id in unique if ask_id in found}
 
     def _replay(self, asks: Mapping[str, Ask], found: Mapping[str, Outcome]) -> None:
         self.tally.replayed += len(found)

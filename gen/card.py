@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,26 +48,22 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
 
 
 def _front_matter(recipe: Recipe, size: int) -> str:
-    # JSON strings are YAML strings, whatever stands in them.
-    bucket = next((name for limit, name in _SIZES if size < limit), "100K<n<1M")
-    return "\n".join(
-        (
-            "---",
-            f"pretty_name: {json.dumps(recipe.settings.name)}",
-            f"license: {json.dumps(recipe.settings.licence.lower())}",
-            f"language: [{json.dumps(recipe.settings.language)}]",
-            "task_categories: [text-generation]",
-            f"size_categories: [{json.dumps(bucket)}]",
-            "tags: [synthetic, thousandfold]",
-            "configs:",
-            "- config_name: train",
-            "  default: true",
-            "  data_files: [{split: train, path: train/sft.jsonl}]",
-            "- config_name: heldout",
-            '  data_files: [{split: test, path: "heldout/*.jsonl"}]',
-            "---",
-        )
-    )
+    import yaml
+
+    settings = recipe.settings
+    fields = {
+        "pretty_name": settings.name,
+        "license": settings.licence.lower(),
+        "language": [settings.language],
+        "task_categories": ["text-generation"],
+        "size_categories": [next((name for limit, name in _SIZES if size < limit), "100K<n<1M")],
+        "tags": ["synthetic", "thousandfold"],
+        "configs": [
+            {"config_name": "train", "default": True, "data_files": [{"split": "train", "path": "train/sft.jsonl"}]},
+            {"config_name": "heldout", "data_files": [{"split": "test", "path": "heldout/*.jsonl"}]},
+        ],
+    }
+    return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)}---"
 
 
 _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
@@ -125,11 +121,9 @@ def _funnel_table(funnel: Mapping[str, Any]) -> str:
 
 
 def _axis_table(axis: str, exemplars: pl.DataFrame, recipe: Recipe) -> str:
-    counts = dict(exemplars[axis].value_counts().iter_rows())
+    counts = Counter(exemplars[axis])
     sealed = recipe.settings.heldout.levels.get(axis, ())
-    cells = [
-        f"{_escaped(level)} {'sealed' if level in sealed else counts.get(level, 0)}" for level in recipe.levels[axis]
-    ]
+    cells = [f"{_escaped(level)} {'sealed' if level in sealed else counts[level]}" for level in recipe.levels[axis]]
     return f"**{_escaped(axis)}**: " + " · ".join(cells)
 
 

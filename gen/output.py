@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from .errors import LockedError, OutputError, StorageError
 from .ledger import Ledger
+from .text import storable
 
 LEDGER = "ledger.sqlite"
 LATEST = "LATEST"
@@ -43,6 +44,12 @@ class Output:
     def prepare(cls, path: str | Path) -> Output:
         """Makes `path`, or takes it if it is ours or empty. Raises OutputError otherwise."""
         output = cls(Path(path))
+        if "\ufffd" in storable(str(path)):
+            raise OutputError(
+                what=f"{str(path)!r} cannot be used as an output directory: its name is not UTF-8",
+                why="the tables in it could not be written or read",
+                do="choose another name with --out",
+            )
         try:
             output.path.mkdir(parents=True, exist_ok=True)
             strangers = [p.name for p in output.path.iterdir() if p.name != ".lock"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
 from .seeds import read_seeds
 from .selection import Selection, quota_targets, select_exemplars
-from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame
+from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
 from .teachers.base import Teacher
 from .verdicts import Closed, give_verdicts, kept_ids
 
@@ -46,37 +46,6 @@ LOWEST_YIELD = 0.05
 """The least share of drafts that is reckoned on; and no round asks for more than were drafted before it."""
 FUTILE_DRAFTS = 20
 """A round of so many drafts that adds nothing to the pool says that more of the same will not either."""
-
-
-@dataclass
-class State:
-    """All tables so far, and what the next round must know of the closed ones."""
-
-    contexts: pl.DataFrame
-    drafts: pl.DataFrame = field(default_factory=lambda: frame([], DRAFTS))
-    verdicts: pl.DataFrame = field(default_factory=lambda: frame([], VERDICTS))
-    judgements: pl.DataFrame = field(default_factory=lambda: frame([], JUDGEMENTS))
-    form_scores: pl.DataFrame = field(
-        default_factory=lambda: pl.DataFrame(schema={"id": pl.String, "score": pl.Float64})
-    )
-    rounds: int = 0
-
-    @property
-    def kept(self) -> pl.DataFrame:
-        """Drafts that no filter dropped, with the columns of their context."""
-        ids = kept_ids(self.verdicts)
-        return self.drafts.filter(pl.col("id").is_in(ids)).join(
-            self.contexts.rename({"id": "context_id"}), on="context_id", maintain_order="left"
-        )
-
-    @property
-    def pool(self) -> pl.DataFrame:
-        """Training drafts that the selection may choose from, with `_quality` in [0, 1]."""
-        judged = self.judgements.select("id", "state", pl.col("score").alias("_judged"))
-        joined = self.kept.filter(pl.col("split") == "train").join(judged, on="id", maintain_order="left")
-        joined = joined.join(self.form_scores.rename({"score": "_form"}), on="id", maintain_order="left")
-        quality = pl.when(pl.col("state") == "unjudged").then(pl.col("_form")).otherwise(pl.col("_judged"))
-        return joined.with_columns(_quality=quality).drop("_form", "_judged").filter(pl.col("state") != "unscored")
 
 
 @dataclass(frozen=True)
@@ -110,10 +79,10 @@ async def run(
     pool = state.pool
     selection = select_exemplars(pool, recipe)
     selected = selection.frame
-    heldout = _heldout_prompts(state)
+    heldout = heldout_prompts(state)
     exit_code = _exit_code(asker, selected.height, selection, recipe)
     funnel = make_funnel(state, pool, selected.height, heldout.height)
-    exemplars = _exemplars(selected, recipe)
+    exemplars = exemplars_of(selected, recipe)
     if not selected.height:
         return Result(state, selection, exemplars, None, exit_code, funnel)
     tables = {
@@ -124,7 +93,7 @@ async def run(
         "judgements": state.judgements,
         "selection": selection.table(pool),
     }
-    facts = _facts(recipe, models, asker, state, selection, funnel, exit_code)
+    facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
     release = write_release(
         output,
         recipe,
@@ -357,84 +326,10 @@ def _fresh(state: State, desk: _Desk, deficits: Mapping[tuple[str, str], int], c
         desk.planned = plan_contexts(desk.recipe, desk.seeds, train=longer, heldout=0)
 
 
-def _heldout_prompts(state: State) -> pl.DataFrame:
-    """`id`, `set`, `messages` (the person's turns only) of the sealed contexts that kept a draft."""
-    turns = pl.col("messages").list.eval(pl.element().filter(pl.element().struct.field("role") == "user"))
-    rows = state.kept.filter(pl.col("split") == "heldout").sort("set", "position")
-    return rows.select("id", "set", turns)
-
-
-def _exemplars(selected: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
-    """`id, messages, because, facet, score`, one column per axis; score is null where nobody judged."""
-    axes = [axis for axis in recipe.axes if axis != "facet"]
-    score = pl.when(pl.col("state") == "scored").then(pl.col("_quality")).alias("score")
-    return selected.select("id", "messages", "because", "facet", score, *axes)
-
-
 def _exit_code(asker: Asker, selected: int, selection: Selection, recipe: Recipe) -> int:
-    if asker.budget.exhausted:
-        return STOPPED_AT_BUDGET
-    if selected < recipe.settings.size or selection.shortfalls.height:
-        return QUOTAS_NOT_MET
-    return OK
-
-
-def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -> dict[str, Any]:
-    """How many rows came to each room, and why the others did not; in == kept + dropped at each step."""
-    train = state.contexts.filter(pl.col("split") == "train")
-    drafts = state.drafts.filter(pl.col("context_id").is_in(train["id"].implode()))
-    dropped = state.verdicts.filter(~pl.col("kept") & pl.col("id").is_in(drafts["id"].implode()))
-    states = Counter(state.judgements["state"])
-    return {
-        "contexts": train.height,
-        "drafts": drafts.height,
-        "dropped": dict(Counter(dropped["reason"]).most_common()),
-        "kept": drafts.height - dropped.height,
-        "scored": states["scored"],
-        "unscored": states["unscored"],
-        "unjudged": states["unjudged"],
-        "pool": pool.height,
-        "selected": selected,
-        "heldout": heldout,
-    }
-
-
-def _facts(
-    recipe: Recipe,
-    models: Models,
-    asker: Asker,
-    state: State,
-    selection: Selection,
-    funnel: Mapping[str, Any],
-    exit_code: int,
-) -> dict[str, Any]:
-    """What the manifest and the card say besides the files."""
-    teacher, judge = models.teacher, models.judge
-    spent = asker.ledger.spent()
-    return {
-        "recipe": {"name": recipe.settings.name, "sha256": recipe.sha256},
-        "settings": recipe.settings.model_dump(mode="json"),
-        "prompts": {name: prompt.sha256 for name, prompt in recipe.prompts.items()},
-        "models": {
-            "teacher": {"model": teacher.model, "family": teacher.family},
-            "judge": {"model": judge.model, "family": judge.family} if judge else None,
-        },
-        "rehearsal": teacher.family == "rehearsal-teacher",
-        "judged": "unchecked" if judge else "unjudged",
-        "prices": {name: price.model_dump() for name, price in recipe.settings.prices.items()},
-        "cost": {
-            "usd": None if spent.unpriced else spent.microusd / 1e6,
-            "prompt_tokens": spent.prompt_tokens,
-            "completion_tokens": spent.completion_tokens,
-            "replies": spent.replies,
-            "failures": spent.failures,
-        },
-        "rounds": state.rounds,
-        "funnel": dict(funnel),
-        "certificate": selection.certificate,
-        "shortfalls": selection.shortfalls.to_dicts(),
-        "exit": exit_code,
-    }
+    if selected >= recipe.settings.size and not selection.shortfalls.height:
+        return OK
+    return STOPPED_AT_BUDGET if asker.budget.exhausted else QUOTAS_NOT_MET
 
 
 def output_path(recipe: Recipe, out: str | Path | None) -> Path:

@@ -115,14 +115,16 @@ def read_table(release: Path, name: str) -> pl.DataFrame:
 def check_release(release: Path) -> list[str]:
     """What differs from what was written, one sentence each; empty for a sound release."""
     try:
-        stated = (release / MANIFEST_SUM).read_text(encoding="utf-8").split()
+        stated = (release / MANIFEST_SUM).read_bytes()
         manifest = read_manifest(release)
-        actual = sha256((release / MANIFEST).read_bytes()).hexdigest()
-    except (OSError, DamageError) as error:
-        return [f"{release.name}: {error.what if isinstance(error, DamageError) else error}"]
+        actual = _sum_line((release / MANIFEST).read_bytes())
+    except OSError as error:
+        return [f"{release.name}/{MANIFEST_SUM}: {error.strerror}"]
+    except DamageError as error:
+        return [f"{release.name}/{MANIFEST}: {error.what}"]
     findings = []
-    if stated[:1] != [actual]:
-        findings.append(f"{release.name}/{MANIFEST}: its sha256 is not the one in {MANIFEST_SUM}")
+    if stated != actual:
+        findings.append(f"{release.name}/{MANIFEST}: its sha256 is not the one in {release.name}/{MANIFEST_SUM}")
     files = manifest.get("files", {})
     present = {p.relative_to(release).as_posix(): p for p in release.rglob("*") if not p.is_dir()}
     extra = set(present) - set(files) - {MANIFEST, MANIFEST_SUM}
@@ -199,4 +201,9 @@ def _write_manifest(folder: Path, name: str, content_sum: str, facts: Mapping[st
     }
     data = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
     _write(folder / MANIFEST, data)
-    _write(folder / MANIFEST_SUM, f"{sha256(data).hexdigest()}  {MANIFEST}\n".encode())
+    _write(folder / MANIFEST_SUM, _sum_line(data))
+
+
+def _sum_line(manifest: bytes) -> bytes:
+    """As `sha256sum -c` reads it."""
+    return f"{sha256(manifest).hexdigest()}  {MANIFEST}\n".encode()

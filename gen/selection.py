@@ -94,9 +94,8 @@ def select(
     """
     quotas = {axis: {str(level): count for level, count in counts.items()} for axis, counts in (quotas or {}).items()}
     caps = caps or {}
-    _check_columns(
-        frame, {"quality": [quality], "text": [text], "embedding": [embedding], "quotas": quotas, "caps": caps}
-    )
+    likeness = {"text": [text], "embedding": [embedding]}
+    _check_columns(frame, {"quality": [quality], **likeness, "quotas": quotas, "caps": caps})
     _check_quality(frame[quality])
     _check_limits(size, quotas, caps)
     rows = frame.filter(pl.col(quality).cast(pl.Float64).is_not_nan())  # of a null: null, which is dropped too
@@ -190,20 +189,20 @@ def _numbers(column: pl.Series) -> npt.NDArray[np.float64]:
     widths = lists.list.len().unique().to_list()
     if len(widths) != 1 or not widths[0]:
         raise RecipeError(
-            what=f"the rows of the embedding {name!r} hold {', '.join(str(w) for w in sorted(widths, key=str))} numbers",
+            what=f"the embedding {name!r} has rows of {', '.join(sorted(map(str, widths)))} numbers",
             why="an embedding is a list of numbers, as many in each row",
             do="embed every row with one model, and leave out rows that have none",
         )
-    given = lists.list.to_array(widths[0]).to_numpy()
+    given: npt.NDArray[np.float64] = lists.list.to_array(widths[0]).to_numpy()
     if not np.isfinite(given).all():
-        row = int(np.flatnonzero(~np.isfinite(given).all(axis=1))[0])
         raise RecipeError(
-            what=f"row {row} of the embedding {name!r} holds a null, a NaN or an infinity",
+            what=f"the embedding {name!r} has a row with a null, a NaN or an infinity",
             why="likeness to it cannot be measured",
             do="embed that row again, or leave it out",
         )
     largest = np.abs(given).max(axis=1, keepdims=True)
-    return np.divide(given, largest, where=largest > 0, out=np.zeros_like(given))
+    divided: npt.NDArray[np.float64] = np.divide(given, largest, where=largest > 0, out=np.zeros_like(given))
+    return divided
 
 
 def _shortfalls(levels: Mapping[str, list[str]], quotas: Quotas, chosen: list[int]) -> pl.DataFrame:

@@ -111,7 +111,7 @@ def _duplicates(rows: pl.DataFrame, recipe: Recipe, closed: Closed) -> pl.DataFr
 
 def _leaks(rows: pl.DataFrame, closed: Closed) -> pl.DataFrame:
     """Prompts of training against prompts of the sealed sets, in both directions over time."""
-    sealed = rows.filter(pl.col("split") == "heldout")
+    sealed = rows.filter(pl.col("split") == "heldout").sort("id")  # of two equal ones the first is named as twin
     against_train = closed.prompts["train"].query(said_by(sealed, "user"))
     fresh = filters.MinHashIndex(threshold=LEAK_THRESHOLD)
     fresh.add(sealed["id"], said_by(sealed, "user"))

@@ -159,8 +159,6 @@ def test_a_put_that_was_not_finished_leaves_no_trace(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     code = """
 ledger.put_many([entry(0, "kept")])
-def entries():
-    yield entry(1, "lost")
 with ledger._transaction():
     ledger._db.execute("DELETE FROM outcomes")
     os.kill(os.getpid(), 9)

@@ -38,5 +38,5 @@ def test_dir_offers_the_public_names_before_any_is_loaded() -> None:
 
 
 def test_a_name_that_does_not_exist_is_an_attribute_error_with_that_name() -> None:
-    with pytest.raises(AttributeError, match="'thousandfold.gen' has no attribute 'fold'"):
+    with pytest.raises(AttributeError, match=r"'thousandfold\.gen' has no attribute 'fold'"):
         _ = gen.fold

@@ -76,7 +76,7 @@ def test_a_larger_run_replays_what_it_can_and_writes_what_a_fresh_one_would(tmp_
     fresh = gen.run(RESPECT, size=2 * SIZE, out=tmp_path / "fresh")
     assert grown.summary["asked"] + grown.summary["replayed"] == fresh.summary["asked"]
     kept = grown.summary["replayed"] / small.summary["asked"]
-    print(f"of the replies of size {SIZE}, size {2 * SIZE} uses {kept:.0%} again")
+    print(f"of the replies of size {SIZE}, size {2 * SIZE} uses {kept:.0%} again")  # noqa: T201
     assert kept > 0.8
     assert content(grown.release) == content(fresh.release)
 
@@ -113,7 +113,7 @@ def test_an_edited_prompt_pays_for_what_hangs_on_it_only(
 
     run = gen.run(recipe, size=SIZE, out=out, on_event=count)
     share = run.summary["asked"] / (run.summary["asked"] + run.summary["replayed"])
-    print(f"after an edited {question}.md {share:.0%} of {SIZE} exemplars' replies were asked again: {counted}")
+    print(f"after an edited {question}.md {share:.0%} of {SIZE} exemplars' replies were asked again: {counted}")  # noqa: T201
     assert {purpose for purpose, asked in counted.items() if asked > SIZE / 4} == asked_again
     assert sum(counted[purpose] for purpose in kept) <= SIZE / 4  # redraws of other drafts may be dropped now
 
@@ -124,7 +124,7 @@ def test_one_more_seed_pays_for_little_more_than_its_own_contexts(whole: gen.Run
     (recipe / "seeds" / "criticism_second_van.md").write_text(text.replace("coffee", "tea"), encoding="utf-8")
     run = gen.run(recipe, size=SIZE, out=with_ledger_of(whole, tmp_path / "out"))
     share = run.summary["asked"] / (run.summary["asked"] + run.summary["replayed"])
-    print(f"after one more seed {share:.0%} of {SIZE} exemplars' replies were asked again")
+    print(f"after one more seed {share:.0%} of {SIZE} exemplars' replies were asked again")  # noqa: T201
     assert 0 < share < 0.35
     assert set(run.exemplars["id"]) & set(whole.exemplars["id"])
 

@@ -1,0 +1,119 @@
+"""What a run has so far: its tables, and what is said of them in the funnel, the manifest and the card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from .ledger import Spent
+from .models import Models
+from .recipe import Recipe
+from .selection import Selection
+from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame
+from .verdicts import kept_ids
+
+
+@dataclass
+class State:
+    """All tables so far, and what the next round must know of the closed ones."""
+
+    contexts: pl.DataFrame
+    drafts: pl.DataFrame = field(default_factory=lambda: frame([], DRAFTS))
+    verdicts: pl.DataFrame = field(default_factory=lambda: frame([], VERDICTS))
+    judgements: pl.DataFrame = field(default_factory=lambda: frame([], JUDGEMENTS))
+    form_scores: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={"id": pl.String, "score": pl.Float64})
+    )
+    rounds: int = 0
+
+    @property
+    def kept(self) -> pl.DataFrame:
+        """Drafts that no filter dropped, with the columns of their context."""
+        ids = kept_ids(self.verdicts)
+        return self.drafts.filter(pl.col("id").is_in(ids)).join(
+            self.contexts.rename({"id": "context_id"}), on="context_id", maintain_order="left"
+        )
+
+    @property
+    def pool(self) -> pl.DataFrame:
+        """Training drafts that the selection may choose from, with `_quality` in [0, 1]."""
+        judged = self.judgements.select("id", "state", pl.col("score").alias("_judged"))
+        joined = self.kept.filter(pl.col("split") == "train").join(judged, on="id", maintain_order="left")
+        joined = joined.join(self.form_scores.rename({"score": "_form"}), on="id", maintain_order="left")
+        quality = pl.when(pl.col("state") == "unjudged").then(pl.col("_form")).otherwise(pl.col("_judged"))
+        return joined.with_columns(_quality=quality).drop("_form", "_judged").filter(pl.col("state") != "unscored")
+
+
+def heldout_prompts(state: State) -> pl.DataFrame:
+    """`id`, `set`, `messages` (the person's turns only) of the sealed contexts that kept a draft."""
+    turns = pl.col("messages").list.eval(pl.element().filter(pl.element().struct.field("role") == "user"))
+    rows = state.kept.filter(pl.col("split") == "heldout").sort("set", "position")
+    return rows.select("id", "set", turns)
+
+
+def exemplars_of(selected: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """`id, messages, because, facet, score`, one column per axis; score is null where nobody judged."""
+    axes = [axis for axis in recipe.axes if axis != "facet"]
+    score = pl.when(pl.col("state") == "scored").then(pl.col("_quality")).alias("score")
+    return selected.select("id", "messages", "because", "facet", score, *axes)
+
+
+def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -> dict[str, Any]:
+    """How many rows came to each room, and why the others did not; in == kept + dropped at each step."""
+    train = state.contexts.filter(pl.col("split") == "train")
+    drafts = state.drafts.filter(pl.col("context_id").is_in(train["id"].implode()))
+    dropped = state.verdicts.filter(~pl.col("kept") & pl.col("id").is_in(drafts["id"].implode()))
+    states = Counter(state.judgements["state"])
+    return {
+        "contexts": train.height,
+        "drafts": drafts.height,
+        "dropped": dict(Counter(dropped["reason"]).most_common()),
+        "kept": drafts.height - dropped.height,
+        "scored": states["scored"],
+        "unscored": states["unscored"],
+        "unjudged": states["unjudged"],
+        "pool": pool.height,
+        "selected": selected,
+        "heldout": heldout,
+    }
+
+
+def facts_of(
+    recipe: Recipe,
+    models: Models,
+    spent: Spent,
+    state: State,
+    selection: Selection,
+    funnel: Mapping[str, Any],
+    exit_code: int,
+) -> dict[str, Any]:
+    """What the manifest and the card say besides the files."""
+    teacher, judge = models.teacher, models.judge
+    return {
+        "recipe": {"name": recipe.settings.name, "sha256": recipe.sha256},
+        "settings": recipe.settings.model_dump(mode="json"),
+        "prompts": {name: prompt.sha256 for name, prompt in recipe.prompts.items()},
+        "models": {
+            "teacher": {"model": teacher.model, "family": teacher.family},
+            "judge": {"model": judge.model, "family": judge.family} if judge else None,
+        },
+        "rehearsal": teacher.family == "rehearsal-teacher",
+        "judged": "unchecked" if judge else "unjudged",
+        "prices": {name: price.model_dump() for name, price in recipe.settings.prices.items()},
+        "cost": {
+            "usd": None if spent.unpriced else spent.microusd / 1e6,
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens,
+            "replies": spent.replies,
+            "failures": spent.failures,
+        },
+        "rounds": state.rounds,
+        "funnel": dict(funnel),
+        "certificate": selection.certificate,
+        "shortfalls": selection.shortfalls.to_dicts(),
+        "exit": exit_code,
+    }

@@ -1,0 +1,92 @@
+"""All combinations of levels of some strength, numbered and counted: what a plan should meet, and has met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import prod
+from typing import Self
+
+import numpy as np
+
+from .constraints import Feasible, Ints, Space
+from .errors import RecipeError
+
+MAX_TUPLES = 2**23  # about 25 bytes each while planning: 200 MB
+COUNT_WORK = 2**21  # table look-ups of one block of rows while counting: bounds memory
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many of the `possible` tuples (those that the constraints allow) are met; `share` = met / possible."""
+
+    strength: int
+    met: int
+    possible: int
+    share: float
+
+
+class Tuples:
+    """All tuples of some strengths, numbered: a block per set of axes, row-major inside it.
+
+    `members` and `strides` have a row per set, padded with the axis `width` and the stride 0, so that a row of
+    codes with one more 0 behind it has the tuple numbers base + sum of strides x codes.
+    """
+
+    def __init__(self, space: Space, sets: Sequence[Sequence[int]]) -> None:
+        feasible, sizes = Feasible(space), space.sizes.tolist()
+        self.sets, self.width = sets, space.width
+        self.strength = np.array([len(axes) for axes in sets])
+        self.members = np.full((len(sets), int(self.strength.max())), space.width, np.int64)
+        self.strides = np.zeros_like(self.members)
+        for row, axes in enumerate(sets):
+            self.members[row, : len(axes)] = axes
+            later = [[sizes[axis] for axis in axes[after:]] for after in range(1, len(axes) + 1)]
+            self.strides[row, : len(axes)] = [prod(cells) for cells in later]
+        self.cells = np.array([prod(sizes[axis] for axis in axes) for axes in sets], np.int64)
+        self.base = np.cumsum(self.cells) - self.cells
+        self.total = int(self.cells.sum())
+        self.possible = np.concatenate([feasible.possible(axes) for axes in sets])
+
+    @classmethod
+    def over(cls, space: Space, strengths: Iterable[int]) -> Self:
+        wanted, sizes = list(strengths), space.sizes.tolist()
+        counts = tuple_counts(sizes, wanted[-1])
+        total = sum(counts[t] for t in wanted)
+        if total > MAX_TUPLES:
+            fits = max(t for t in range(len(counts)) if sum(counts[1 : t + 1]) <= MAX_TUPLES)
+            raise RecipeError(
+                what=f"strength {wanted[-1]} over {space.width} axes means {total:,} tuples of levels",
+                why=f"each is counted in memory, and {MAX_TUPLES:,} are the most that may be",
+                do=(f"use strength={fits}, or " if fits else "use ") + "fewer axes or levels",
+            )
+        return cls(space, [axes for t in wanted for axes in combinations(range(space.width), t)])
+
+    def numbers(self, rows: Ints, sets: Ints | slice = slice(None)) -> Ints:
+        """rows x sets: the tuple that each row holds on each set of axes."""
+        padded = np.zeros((len(rows), self.width + 1), np.int64)
+        padded[:, :-1] = rows
+        return np.asarray(self.base[sets] + (padded[:, self.members[sets]] * self.strides[sets]).sum(axis=2))
+
+    def counts(self, rows: Ints) -> Ints:
+        """How often each tuple stands in the rows; block by block, to bound memory."""
+        counted = np.zeros(self.total, np.int64)
+        block = 1 + COUNT_WORK // self.members.size
+        for start in range(0, len(rows), block):
+            counted += np.bincount(self.numbers(rows[start : start + block]).ravel(), minlength=self.total)
+        return counted
+
+    def coverage(self, rows: Ints) -> Coverage:
+        met = int(((self.counts(rows) > 0) & self.possible).sum())
+        possible = int(self.possible.sum())
+        return Coverage(strength=int(self.strength.max()), met=met, possible=possible, share=met / possible)
+
+
+def tuple_counts(sizes: Sequence[int], strength: int) -> list[int]:
+    """Tuples of each strength from 0 up: elementary symmetric polynomials, so that no list is made to be counted."""
+    counts = [1] + [0] * strength
+    for size in sizes:
+        for t in range(strength, 0, -1):
+            counts[t] += counts[t - 1] * size
+    return counts
