@@ -89,6 +89,9 @@ class Asker:
         if found:
             self._replay(unique, found)
         if missing and self._offline:
+            if not self.budget.fits(missing[0]):  # nor did the run that is replayed here ask for it
+                self.budget.exhausted = True
+                return {ask_id: found[ask_id] for ask_id in unique if ask_id in found}
             raise OfflineError(
                 what=f"--offline was given and {len(missing)} of {len(unique)} {missing[0].purpose} replies"
                 " are not in the ledger",
@@ -113,6 +116,8 @@ class Asker:
         self.tally.replayed += len(found)
         replayed = [(asks[ask_id], outcome) for ask_id, outcome in found.items()]
         self._proven.update((ask.model, ask.purpose) for ask, outcome in replayed if outcome.text is not None)
+        for ask, outcome in replayed:
+            self.budget.replay(ask, outcome)
         for purpose, count in Counter(ask.purpose for ask, _ in replayed).items():
             nothing = {"asked": 0, "failed": 0, "cost_usd": 0.0, "tokens": 0}
             self._on_event(Event("replies", {"purpose": purpose, "replayed": count, **nothing}))

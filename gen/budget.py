@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import RecipeError
 from .ledger import Charge, Spent
@@ -21,11 +22,20 @@ class _Hold:
     microusd: int
 
 
+class Room(NamedTuple):
+    """How many times a path of asks still fits, at its worst."""
+
+    of_run: int  # beside what this run has used, replayed replies included: the same whenever it is replayed
+    of_ledger: int  # beside what was spent by anybody
+
+
 class Budget:
     """Counts every token and micro-dollar that the ledger holds, plus what is reserved for asks in flight.
 
-    A worst case is one token per UTF-8 byte of the prompt and of the schema, which servers show to the model
-    (a byte-level tokenizer cannot make more), and `max_tokens` of reply, so the limit holds whatever comes back.
+    What this run has used is counted apart, replayed replies included, so that a decision about how far the
+    budget reaches is the same in the first run and in its replay. A worst case is one token per UTF-8 byte of
+    the prompt and of the schema, which servers show to the model (a byte-level tokenizer cannot make more), and
+    `max_tokens` of reply, so the limit holds whatever comes back.
     """
 
     def __init__(self, limits: BudgetSettings, prices: Mapping[str, Price], spent: Spent) -> None:
@@ -33,6 +43,8 @@ class Budget:
         self._prices = prices
         self._tokens = spent.counted_tokens
         self._microusd = spent.counted_microusd
+        self._used_tokens = 0
+        self._used_microusd = 0
         self._holds: dict[str, _Hold] = {}
         self._held_tokens = 0
         self._held_microusd = 0
@@ -64,16 +76,22 @@ class Budget:
     def reserve(self, ask: Ask) -> bool:
         """True if the worst case of `ask` fits beside all that is in flight; it is held until `settle`."""
         hold = self._worst_case(ask)
-        tokens = self._tokens + self._held_tokens + hold.tokens
-        microusd = self._microusd + self._held_microusd + hold.microusd
-        if self._limits.tokens is not None and tokens > self._limits.tokens:
-            return False
-        if self._limits.usd is not None and microusd > self._limits.usd * MICRO:
+        if not self._fits(hold):
             return False
         self._holds[ask.id] = hold
         self._held_tokens += hold.tokens
         self._held_microusd += hold.microusd
         return True
+
+    def fits(self, ask: Ask) -> bool:
+        """True if `ask` could be reserved now."""
+        return self._fits(self._worst_case(ask))
+
+    def _fits(self, hold: _Hold) -> bool:
+        tokens = self._tokens + self._held_tokens + hold.tokens
+        microusd = self._microusd + self._held_microusd + hold.microusd
+        within_tokens = self._limits.tokens is None or tokens <= self._limits.tokens
+        return within_tokens and (self._limits.usd is None or microusd <= self._limits.usd * MICRO)
 
     def settle(self, ask: Ask, outcome: Outcome) -> Charge:
         """Releases the hold and counts what the reply used; the worst case where that is unknown."""
@@ -83,7 +101,21 @@ class Budget:
         charge = self._charge(ask, outcome, hold)
         self._tokens += charge.counted_tokens
         self._microusd += charge.counted_microusd
+        self._use(charge)
         return charge
+
+    def replay(self, ask: Ask, outcome: Outcome) -> None:
+        """Counts a reply from the ledger as used by this run; it is among what was spent already."""
+        if self._limited:
+            self._use(self._charge(ask, outcome, self._worst_case(ask)))
+
+    def _use(self, charge: Charge) -> None:
+        self._used_tokens += charge.counted_tokens
+        self._used_microusd += charge.counted_microusd
+
+    @property
+    def _limited(self) -> bool:
+        return self._limits.tokens is not None or self._limits.usd is not None
 
     def _charge(self, ask: Ask, outcome: Outcome, hold: _Hold) -> Charge:
         usage = outcome.usage
@@ -94,17 +126,22 @@ class Budget:
             return Charge(cost, 0, 0)  # refused before a model saw it: nobody charges for that
         return Charge(cost, hold.tokens, hold.microusd)
 
-    def affordable(self, path: Sequence[Ask]) -> int | None:
+    def affordable(self, path: Sequence[Ask]) -> Room | None:
         """How many times the whole `path` of asks fits into what is left, at its worst; None: no limit."""
+        if not self._limited:
+            return None
         holds = [self._worst_case(ask) for ask in path]
-        rooms = []
-        if self._limits.tokens is not None:
-            each = max(1, sum(hold.tokens for hold in holds))
-            rooms.append((self._limits.tokens - self._tokens) // each)
-        if self._limits.usd is not None:
-            each = max(1, sum(hold.microusd for hold in holds))
-            rooms.append(int(self._limits.usd * MICRO - self._microusd) // each)
-        return max(0, min(rooms)) if rooms else None
+        tokens, microusd = sum(hold.tokens for hold in holds), sum(hold.microusd for hold in holds)
+
+        def times(used_tokens: int, used_microusd: int) -> int:
+            rooms = []
+            if self._limits.tokens is not None:
+                rooms.append((self._limits.tokens - used_tokens) // max(1, tokens))
+            if self._limits.usd is not None:
+                rooms.append(int(self._limits.usd * MICRO - used_microusd) // max(1, microusd))
+            return max(0, min(rooms))
+
+        return Room(times(self._used_tokens, self._used_microusd), times(self._tokens, self._microusd))
 
     def _worst_case(self, ask: Ask) -> _Hold:
         # 8 tokens a message for the chat template's own markers.

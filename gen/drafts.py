@@ -126,6 +126,12 @@ async def write_drafts(
     )
 
 
+def scenario_asks(contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, *, teacher: str) -> list[Ask]:
+    """The first ask of each context (with its `draw`), in order: what tells whether it was begun before."""
+    writer = _Writer(seeds, recipe, teacher)
+    return [writer.scenario_ask(row) for row in contexts.iter_rows(named=True)]
+
+
 def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str) -> list[Ask]:
     """The asks for one draft with a situation of the usual length: what a budget must hold for it."""
     writer = _Writer(seeds, recipe, teacher)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from .asking import Asker, StopSignal
 from .budget import Budget
 from .card import card_text
 from .contexts import choose_contexts, heldout_levels, plan_contexts
-from .drafts import Novelty, exemplar_prompt_text, longest_path, write_drafts
+from .drafts import Novelty, exemplar_prompt_text, longest_path, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
 from .judgements import Judge, judge_drafts, longest_judging
 from .ledger import Ledger
@@ -266,14 +267,22 @@ def _verdicts(drafts: pl.DataFrame, todo: pl.DataFrame, desk: _Desk) -> tuple[pl
 
 
 def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(now, later): `now` is what the budget can carry through every room at the worst; all without a budget."""
+    """(now, later): `now` is what the budget can carry through every room at the worst; all without a budget.
+
+    What was begun before goes on where it stopped; of the rest there is no more than can still be paid for.
+    """
     row = todo.row(0, named=True)
     path = longest_path(desk.recipe, desk.seeds, row, desk.models.teacher.model)
     if desk.models.judge is not None:
         rubric, tokens = desk.recipe.rubrics[row["facet"]], desk.recipe.settings.teacher.max_tokens
         path += longest_judging(rubric, judge_of(desk.recipe, desk.models.judge), reply_tokens=tokens)
-    count = desk.asker.budget.affordable(path)
-    return (todo, todo.clear()) if count is None else (todo.head(count), todo.slice(count))
+    room = desk.asker.budget.affordable(path)
+    if room is None:
+        return todo, todo.clear()
+    asks = scenario_asks(todo.head(room.of_run), desk.seeds, desk.recipe, teacher=desk.models.teacher.model)
+    begun = desk.asker.ledger.get_many([ask.id for ask in asks])
+    count = sum(fresh <= room.of_ledger for fresh in accumulate(ask.id not in begun for ask in asks))
+    return todo.head(count), todo.slice(count)
 
 
 def _next_contexts(state: State, desk: _Desk, wanted: int) -> pl.DataFrame:

@@ -134,7 +134,9 @@ def _jsonl(path: Path, text: str, recipe: Recipe) -> Iterator[tuple[_Place, dict
         try:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:  # also numbers too long and lists too deep for Python
-            trouble = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            trouble: object = "it is nested too deeply" if isinstance(error, RecursionError) else error
+            if isinstance(error, json.JSONDecodeError):
+                trouble = f"{error.msg} at column {error.colno}"
             raise RecipeError(
                 what=f"{place} is not valid JSON: {trouble}",
                 why="a .jsonl file has one JSON object on each line",

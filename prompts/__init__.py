@@ -108,13 +108,8 @@ class Prompt:
             )
         try:
             used = set(self._template.input_variables)
-            self._template.format_messages(**dict.fromkeys(used, ""))  # formats and conversions show only now
-        except (ValueError, KeyError, IndexError) as error:
-            raise PromptError(
-                what=f"the prompt {self.origin} is not a valid template: {error}",
-                why="a single brace opens a field",
-                do="write {{ and }} for literal braces",
-            ) from error
+        except ValueError as error:
+            raise self._invalid(error) from error
         unknown = sorted(used - _FIELDS[self.name])
         if unknown:
             raise PromptError(
@@ -122,6 +117,17 @@ class Prompt:
                 why=f"only {', '.join(sorted(_FIELDS[self.name]))} can be filled in here",
                 do="use one of those, or write {{ and }} for literal braces",
             )
+        try:
+            self.render(**dict.fromkeys(used, ""))  # formats and conversions are looked at only now
+        except ValueError as error:
+            raise self._invalid(error) from error
+
+    def _invalid(self, error: ValueError) -> PromptError:
+        return PromptError(
+            what=f"the prompt {self.origin} is not a valid template: {error}",
+            why="a single brace opens a field",
+            do="write {{ and }} for literal braces",
+        )
 
 
 def load(name: str, *, overrides: Path | None = None) -> Prompt:

@@ -50,6 +50,12 @@ def make(spec: str, settings: TeacherSettings | JudgeSettings, *, judge: bool = 
 
 def _address(spec: str, rest: str) -> tuple[str, str | None]:
     """(model, base URL or None) of `MODEL@BASE_URL`; a model's own name may hold an @."""
+    if re.search(r"@https?://([^/]*@|.*[?#])", rest):
+        raise RecipeError(
+            what=f"the address of {spec.partition('@http')[0]!r} holds a password or a query",
+            why="a SPEC is written into the manifest and shown on the screen; a secret in it would be, too",
+            do="put the key into the environment variable OPENAI_API_KEY, and give the bare address",
+        )
     found = re.fullmatch(r"(.+?)(?:@(https?://.+))?", rest)
     if found is None or not (_is_address(found[2]) if found[2] else "@" not in rest):
         raise RecipeError(

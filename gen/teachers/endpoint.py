@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import openai
 from openai.types.chat import ChatCompletion
@@ -90,7 +89,7 @@ class EndpointTeacher:
                     attempts = attempt.retry_state.attempt_number
                     reply = await self._request(ask)
         except openai.APITimeoutError as error:
-            if _never_connected(error):
+            if _is_connection_trouble(error):
                 raise self._unreachable(error) from error
             return self._failure(ask, "timeout", error, attempts, started)
         except openai.APIStatusError as error:
@@ -154,15 +153,12 @@ class EndpointTeacher:
 
     @property
     def _place(self) -> str:
-        """The address without what may be secret in it: a user, a password, a query."""
-        parts = urlsplit(self._base_url or OPENAI_URL)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return self._base_url or OPENAI_URL
 
     def _words(self, error: BaseException) -> str:
-        """The provider's own words, with the cause below a bare connection error; never the key."""
-        cause = error.__cause__
-        text = f"{error} ({cause})" if isinstance(error, openai.APIConnectionError) and cause else str(error)
-        return redacted(text, key=self._key)
+        """The provider's own words, or what lies below a bare connection error; never the key."""
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
+        return redacted(str(cause or "") or str(error), key=self._key)
 
 
 def _response_format(ask: Ask, structured: str) -> dict[str, Any]:
@@ -213,8 +209,8 @@ def _can_heal(error: BaseException) -> bool:
     return isinstance(error, (openai.APIConnectionError, ValueError))
 
 
-def _never_connected(error: openai.APITimeoutError) -> bool:
-    """The aiohttp transport reports a refused connection as a timeout of connecting; only a slow answer is one."""
+def _is_connection_trouble(error: openai.APITimeoutError) -> bool:
+    """The aiohttp transport calls all trouble with a connection, a refused one too, a timeout of connecting."""
     return type(error.__cause__).__name__ == "ConnectTimeout"
 
 
