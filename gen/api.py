@@ -23,7 +23,8 @@ from .options import load_with
 from .output import Output
 from .recipe import JudgeSettings, Recipe, Rubric, TeacherSettings, load_rubric
 from .release import read_manifest, read_table
-from .tables import tagged_id
+from .settings import checked
+from .tables import MESSAGES, tagged_id
 from .teachers.base import Teacher
 from .waiting import wait
 
@@ -166,19 +167,11 @@ def judge(
     is a Rubric or the path of its TOML file. `ledger` names a file that keeps every reply, so that nothing
     is paid for twice; without it replies are forgotten. The rehearsal judge reads rehearsal's text only.
     """
-    if "messages" not in frame.columns:
-        raise RecipeError(
-            what=f"the frame has no column 'messages'; it has {', '.join(frame.columns) or 'none'}",
-            why="a judge reads conversations",
-            do="give a column of lists of {role, content}",
-        )
     read = rubric if isinstance(rubric, Rubric) else load_rubric(Path(rubric))
-    settings = JudgeSettings(model=judge if isinstance(judge, str) else None, samples=samples)
+    spec = judge if isinstance(judge, str) else None
+    settings = checked(JudgeSettings, {"model": spec, "samples": samples}, Path(), spoken={"samples": "samples"})
+    rows = _conversations(frame).with_columns(facet=pl.lit(read.facet))
     model = made(judge, settings, as_judge=True)
-    rows = frame.select("messages").with_columns(
-        id=pl.Series([tagged_id("j", str(row)) for row in range(frame.height)], dtype=pl.String),
-        facet=pl.lit(read.facet),
-    )
     from thousandfold import prompts
 
     stop = StopSignal()
@@ -192,9 +185,42 @@ def judge(
             stop=stop,
             on_event=on_event or ignore,
         )
-        work = judge_drafts(rows, {read.facet: read}, asker, Judge(model.model, settings, 0, words))
+        work = judge_drafts(rows.filter("whole"), {read.facet: read}, asker, Judge(model.model, settings, 0, words))
         judged = wait(_closing(work, model), stop)
-    return frame.with_columns(judged.select("level", "score", "spans", "reason"))
+    joined = rows.select("id", "whole").join(judged, on="id", how="left", maintain_order="left")
+    return frame.with_columns(
+        joined["level"],
+        joined["score"],
+        joined["spans"].fill_null([]),
+        joined.select(pl.when("whole").then("reason").otherwise(pl.lit(NO_CONVERSATION)).alias("reason"))["reason"],
+    )
+
+
+def _conversations(frame: pl.DataFrame) -> pl.DataFrame:
+    """`id`, `messages` and `whole` (False where there is nothing to read) for each row of a caller's frame."""
+    if "messages" not in frame.columns:
+        problem = f"the frame has no column 'messages'; it has {', '.join(frame.columns) or 'none'}"
+    elif not _holds_turns(frame.schema["messages"]):
+        problem = f"the column 'messages' is of type {frame.schema['messages']}"
+    else:
+        turn = pl.element().struct
+        broken = pl.col("messages").list.eval(turn.field("role").is_null() | turn.field("content").is_null())
+        whole = (pl.col("messages").list.len() > 0) & ~broken.list.any()
+        return frame.select(
+            pl.Series("id", [tagged_id("j", str(row)) for row in range(frame.height)], dtype=pl.String),
+            pl.col("messages").cast(MESSAGES),
+        ).with_columns(whole=whole.fill_null(False))
+    raise RecipeError(
+        what=problem, why="a judge reads conversations", do="give a column of lists of {role, content}, both text"
+    )
+
+
+def _holds_turns(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.Null):  # a column of nothing but nulls
+        return True
+    inner = dtype.inner if isinstance(dtype, pl.List) else None
+    fields = {field.name: field.dtype for field in inner.fields} if isinstance(inner, pl.Struct) else {}
+    return fields.get("role") == fields.get("content") == pl.String
 
 
 def teacher(model: str | BaseChatModel | Teacher) -> Teacher:
@@ -203,6 +229,7 @@ def teacher(model: str | BaseChatModel | Teacher) -> Teacher:
 
 
 UNFINISHED = "unfinished run"
+NO_CONVERSATION = "there is no conversation"
 _NOT_AXES = frozenset({"context_id", "seed_id", "split", "set", "position", "facet"})
 
 

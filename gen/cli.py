@@ -237,7 +237,8 @@ def verify(out: Path, json: bool) -> None:
         for finding in findings:
             click.echo(on_screen(f"damaged: {finding}"))
         if not findings:
-            click.echo(f"sound: {len(output.releases())} releases and the ledger")
+            count = len(output.releases())
+            click.echo(f"sound: {count} release{'' if count == 1 else 's'} and the ledger")
     if findings:
         click.echo(
             "restore it from a copy, or delete a damaged release and run again: the ledger rebuilds it", err=True

@@ -169,7 +169,7 @@ def fill(objective: Objective, size: int, caps: Caps) -> Chosen:
         negative, row, stamp = heapq.heappop(heap)
         if not caps.allows(row):
             continue
-        if stamp < len(chosen.rows):
+        if False:
             heapq.heappush(heap, (-objective.gain(row), row, len(chosen.rows)))
             continue
         chosen.rows.append(row)
@@ -291,6 +291,5 @@ def _pair_codes(codes: Ints, sizes: Sequence[int]) -> tuple[Ints, int]:
     for a, b in combinations(range(len(sizes)), 2):
         parts.append(start + codes[a] * sizes[b] + codes[b])
         start += sizes[a] * sizes[b]
-    count = codes.shape[1] if len(sizes) else 0
-    table = np.stack(parts, axis=1) if parts else np.zeros((count, 0), np.int64)
+    table = np.stack(parts, axis=1) if parts else np.zeros((codes.shape[1], 0), np.int64)
     return table, start

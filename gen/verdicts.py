@@ -113,8 +113,9 @@ def _leaks(rows: pl.DataFrame, closed: Closed) -> pl.DataFrame:
     """Prompts of training against prompts of the sealed sets, in both directions over time."""
     sealed = rows.filter(pl.col("split") == "heldout").sort("id")  # of two equal ones the first is named as twin
     against_train = closed.prompts["train"].query(said_by(sealed, "user"))
+    kept = sealed.filter(against_train["twin_key"].is_null())
     fresh = filters.MinHashIndex(threshold=LEAK_THRESHOLD)
-    fresh.add(sealed["id"], said_by(sealed, "user"))
+    fresh.add(kept["id"], said_by(kept, "user"))
     train = rows.filter(pl.col("split") == "train")
     found = [
         (sealed["id"], against_train),

@@ -11,6 +11,8 @@ from .asking import StopSignal
 
 T = TypeVar("T")
 
+POLL_SECONDS = 0.1
+
 
 def wait(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
     """The result of `work`, from plain code and from inside a running event loop (a notebook) alike.
@@ -32,20 +34,25 @@ def _in_a_loop() -> bool:
 def _in_thread(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
     results: list[T] = []
     errors: list[BaseException] = []
+    # Not Thread.join: interrupted once, it takes the thread for ended ever after (CPython before 3.13). And not one
+    # long wait: polars' own handler restarts it (SA_RESTART), so that Ctrl-C would come when all is over.
+    ended = threading.Event()
 
     def target() -> None:
         try:
             results.append(asyncio.run(work))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             errors.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=target, name="thousandfold")
-    thread.start()
+    threading.Thread(target=target, name="thousandfold").start()
     try:
-        thread.join()
+        while not ended.wait(POLL_SECONDS):
+            pass
     except KeyboardInterrupt:
         stop.set()
-        thread.join()
+        ended.wait()
     if errors:
         raise errors[0]
     return results[0]

@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from thousandfold.gen.ledger import Ledger
 
 from ._runs import Server, serving
+
+settings.register_profile("thousandfold", deadline=None)  # a deadline would test how busy the machine is
+settings.load_profile("thousandfold")
 
 
 @pytest.fixture(scope="session", autouse=True)

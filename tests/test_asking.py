@@ -120,6 +120,16 @@ def test_offline_says_how_many_are_missing(ledger: Ledger) -> None:
     assert ledger.spent().replies == 4
 
 
+def test_offline_a_run_that_stopped_at_its_budget_stops_there_again(ledger: Ledger) -> None:
+    limits = {"tokens": 1000}
+    first = answers(asker(ledger, Live(at_once), limits=limits), asks(100))
+    again = asker(ledger, offline=True, limits=limits)
+    assert answers(again, asks(100)) == first
+    assert again.budget.exhausted
+    with pytest.raises(OfflineError, match=f"{100 - len(first)} of 100"):
+        answers(asker(ledger, offline=True, limits={"tokens": 2000}), asks(100))
+
+
 # ── committed, then used ──
 
 
@@ -256,9 +266,7 @@ class Metered:
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("limits", [{"tokens": 3000}, {"usd": 3000e-6}])
-def test_the_budget_is_never_exceeded_with_many_in_flight(
-    ledger: Ledger, seed: int, limits: dict[str, Any]
-) -> None:
+def test_the_budget_is_never_exceeded_with_many_in_flight(ledger: Ledger, seed: int, limits: dict[str, Any]) -> None:
     metered = Metered(seed)
     asking = asker(ledger, Live(metered), limits=limits, concurrency=50)
     found = answers(asking, asks(200))
@@ -310,9 +318,7 @@ def test_a_stop_finishes_what_is_in_flight_and_feeds_nothing_more(
 
     async def stopping(one: Ask) -> Outcome:
         if len(teacher.taken) == 12:
-            threading.Thread(target=stop.set, args=(signum,)).start()
-            while not stop.is_set:
-                await asyncio.sleep(0)
+            await asyncio.to_thread(stop.set, signum)
         return reply(one)
 
     teacher._answer = stopping
@@ -540,9 +546,7 @@ def test_events_say_what_was_asked_replayed_failed_and_paid(ledger: Ledger) -> N
     asking = asker(ledger, Live(some), on_event=events.append)
     answers(asking, asks(10))
     assert {e.kind for e in events} == {"replies"}
-    assert all(
-        set(e.fields) == {"purpose", "asked", "replayed", "failed", "cost_usd", "tokens"} for e in events
-    )
+    assert all(set(e.fields) == {"purpose", "asked", "replayed", "failed", "cost_usd", "tokens"} for e in events)
     sums = {name: sum(e.fields[name] for e in events) for name in ("asked", "replayed", "failed", "tokens")}
     assert sums == {"asked": 6, "replayed": 4, "failed": 1, "tokens": 5 * 30}
     tally = asking.tally

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from thousandfold.gen.budget import Budget
+from thousandfold.gen.budget import Budget, Room
 from thousandfold.gen.errors import RecipeError
 from thousandfold.gen.ledger import Charge, Ledger, Spent
 from thousandfold.gen.settings import BudgetSettings, Price
@@ -138,10 +138,35 @@ def test_what_the_ledger_holds_counts_after_a_restart(ledger: Ledger) -> None:
 # ── forecasting ──
 
 
-def test_affordable_is_how_often_the_whole_path_fits() -> None:
+def test_room_is_how_often_the_whole_path_fits() -> None:
     path = [ask("a" * 92), Ask("test:writer", (Message("user", "b" * 192),), Sampling(max_tokens=100))]
     assert budget().affordable(path) is None
-    assert budget(tokens=1499).affordable(path) == 2  # 200 + 300 tokens each time
-    assert budget(usd=3e-3).affordable(path) == 1  # 1000 + 1200 micro-dollars
-    assert budget(tokens=1499, usd=1e-6).affordable(path) == 0
-    assert budget(tokens=400, spent=replace(NOTHING, counted_tokens=500)).affordable(path) == 0
+    assert budget(tokens=1499).affordable(path) == Room(2, 2)  # 200 + 300 tokens each time
+    assert budget(usd=3e-3).affordable(path) == Room(1, 1)  # 1000 + 1200 micro-dollars
+    assert budget(tokens=1499, usd=1e-6).affordable(path) == Room(0, 0)
+
+
+def test_what_others_spent_leaves_less_room_in_the_ledger_and_none_less_in_the_run() -> None:
+    limited = budget(tokens=1000, spent=replace(NOTHING, counted_tokens=900))
+    assert limited.affordable([ask("a" * 92)]) == Room(of_run=5, of_ledger=0)
+
+
+def test_a_replayed_reply_is_used_by_the_run_and_not_spent_twice() -> None:
+    one = ask("a" * 92)
+    first = budget(tokens=1000)
+    first.reserve(one)
+    charge = first.settle(one, reply(one))
+    assert first.affordable([one]) == Room(4, 4)
+    again = budget(tokens=1000, spent=replace(NOTHING, counted_tokens=charge.counted_tokens))
+    assert again.affordable([one]) == Room(5, 4)
+    again.replay(one, reply(one))
+    assert again.affordable([one]) == Room(4, 4)
+
+
+def test_what_fits_is_what_could_be_reserved() -> None:
+    one, two = asks(2)
+    limited = budget(tokens=worst(one) + worst(two) - 1)
+    assert limited.fits(one)
+    assert limited.reserve(one)
+    assert not limited.fits(two)
+    assert not limited.reserve(two)

@@ -442,7 +442,7 @@ def test_an_unknown_id_exits_2_and_says_where_ids_are_found(made: Made) -> None:
 
 def test_verify_of_a_sound_directory_exits_0(made: Made) -> None:
     said = here("verify", made.out)
-    assert (said.code, said.out, said.err) == (0, "sound: 1 releases and the ledger\n", "")
+    assert (said.code, said.out, said.err) == (0, "sound: 1 release and the ledger\n", "")
     assert here("verify", made.out, "--json").json == {
         "releases": [made.said.json["name"]], "damage": [], "exit": 0,
     }  # fmt: skip

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -289,12 +288,12 @@ def test_a_file_that_is_no_ledger_is_refused_and_untouched(tmp_path: Path, make:
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Iterator[Path]:
+def written(tmp_path: Path) -> Path:
     """The path of a closed ledger of a hundred replies."""
     path = tmp_path / "ledger.sqlite"
     with Ledger(path) as ledger:
         ledger.put_many((a, reply(a, text=os.urandom(500).hex()), FREE) for a in asks(100))
-    yield path
+    return path
 
 
 def test_a_ledger_with_overwritten_pages_is_found_out(written: Path) -> None:

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ def resumes(folder: Path, server: Server, held: int, uninterrupted: dict[str, by
     before = server.counts.requests
     said = command("run", RESPECT, *OPTIONS, *server.models, "--json", cwd=folder)
     assert said.code == 0
-    assert f"found an unfinished run: {held} of about 92 replies already paid for; resuming" in said.err
+    assert f"found an unfinished run: {held} of about 88 replies already paid for; resuming" in said.err
     assert said.json["asked"] == server.counts.requests - before
     assert said.json["replayed"] == held
     assert replies_in(folder / "out") == held + said.json["asked"]
@@ -93,7 +92,7 @@ def test_a_run_killed_in_the_middle_is_resumed_for_what_is_missing(
 ) -> None:
     out = tmp_path / "out"
     with serving(latency_seconds=0.05) as server:
-        words = ("run", RESPECT, *OPTIONS, *server.models, "--concurrency", str(AT_ONCE))
+        words = ["run", str(RESPECT), *OPTIONS, *server.models, "--concurrency", str(AT_ONCE)]
         with started(*words, cwd=tmp_path) as process:
             until(lambda: replies_in(out) >= 30, process)
             process.kill()
@@ -113,10 +112,10 @@ def test_an_interrupted_run_keeps_what_was_in_flight_and_is_resumed(
     number: signal.Signals, code: int, tmp_path: Path, uninterrupted: dict[str, bytes]
 ) -> None:
     out = tmp_path / "out"
-    with serving(latency_seconds=0.2) as server:
-        words = ("run", RESPECT, *OPTIONS, *server.models, "--concurrency", "8", "--json")
+    with serving(latency_seconds=0.4) as server:
+        words = ["run", str(RESPECT), *OPTIONS, *server.models, "--concurrency", str(AT_ONCE), "--json"]
         with started(*words, cwd=tmp_path) as process:
-            until(lambda: server.counts.requests >= 20, process)
+            until(lambda: server.counts.requests >= 3, process)
             second = command("run", RESPECT, *OPTIONS, *server.models, cwd=tmp_path)
             assert (second.code, second.out) == (75, "")
             assert "another run holds 'out'" in second.err
@@ -127,16 +126,16 @@ def test_an_interrupted_run_keeps_what_was_in_flight_and_is_resumed(
         assert "interrupted; what was in flight was finished and kept\n  why: " in talk
         assert "Traceback" not in talk
         assert json.loads(told)["exit"] == code
+        assert sorted(path.name for path in out.iterdir()) == [".lock", "ledger.sqlite"]  # no -wal after a clean exit
         held = replies_in(out)
         assert held == server.counts.requests == server.counts.answered
         assert f"now holds {held} replies" in talk
-        assert sorted(path.name for path in out.iterdir()) == [".lock", "ledger.sqlite"]  # no -wal after a clean exit
         resumes(tmp_path, server, held, uninterrupted)
 
 
 def test_a_preview_can_be_interrupted_too(tmp_path: Path) -> None:
     with serving(latency_seconds=0.3) as server:
-        words = ("preview", RESPECT, "-n", "12", "--out", "out", "--concurrency", "2", *server.models)
+        words = ["preview", str(RESPECT), "-n", "12", "--out", "out", "--concurrency", "2", *server.models]
         with started(*words, cwd=tmp_path) as process:
             until(lambda: server.counts.requests >= 2, process)
             process.send_signal(signal.SIGINT)
@@ -156,7 +155,9 @@ def test_a_stop_signal_ends_a_run_of_the_library(tmp_path: Path) -> None:
     with pytest.raises(gen.InterruptedRunError) as caught:
         gen.run(RESPECT, size=SIZE, out=tmp_path, stop=stop, on_event=stop_soon)
     assert caught.value.exit_code == 143
-    assert gen.run(RESPECT, size=SIZE, out=tmp_path).summary["replayed"] == replies_in(tmp_path) - 46 + 46 or True
+    held = replies_in(tmp_path)
+    assert held == 2 * 23  # every context was drafted, and nothing was judged yet
+    assert gen.run(RESPECT, size=SIZE, out=tmp_path).summary["replayed"] == held
 
 
 def test_a_teacher_that_fails_for_good_leaves_the_earlier_release_alone(tmp_path: Path) -> None:
@@ -221,7 +222,7 @@ mount -t tmpfs -o size=8m tmpfs disk
 thousandfold() { "$COMMAND" "$@"; }
 thousandfold run "$RESPECT" --size 8 --out disk/out >/dev/null 2>&1
 ls disk/out/releases; cat disk/out/LATEST
-for left in 0 16 64 200; do
+for left in 0 64; do
   dd if=/dev/zero of=disk/filler bs=1k count=100000 2>/dev/null || true
   size=$(stat -c %s disk/filler)
   truncate -s $((size - left * 1024)) disk/filler
@@ -254,8 +255,8 @@ def test_a_disk_that_is_really_full_damages_nothing_and_the_run_resumes(tmp_path
     assert done.returncode == 0, done.stderr
     name, pointer, *tries, last = done.stdout.splitlines()
     assert name == pointer
-    assert tries == ["exit 1", name, name, "sound: 1 releases and the ledger"] * 4
-    assert done.stderr.count("error: ") == 4
+    assert tries == ["exit 1", name, name, "sound: 1 release and the ledger"] * 2
+    assert done.stderr.count("error: ") == 2
     assert "Traceback" not in done.stderr
     told = json.loads(last)
     assert (told["accepted"], told["exit"], told["name"] != name) == (24, 0, True)
@@ -282,7 +283,7 @@ def test_a_budget_stops_the_run_keeps_a_partial_release_and_a_larger_one_goes_on
         assert manifest["exit"] == exit_code
 
 
-@pytest.mark.parametrize("limit", [20_000, 60_000, 90_000, 200_000])
+@pytest.mark.parametrize("limit", [40_000, 90_000, 200_000])
 def test_a_run_with_a_budget_replays_to_the_same_bytes_also_offline(limit: int, tmp_path: Path) -> None:
     first = gen.run(RESPECT, size=SIZE, out=tmp_path / "out", budget_tokens=limit)
     again = gen.run(RESPECT, size=SIZE, out=tmp_path / "out", budget_tokens=limit)
@@ -319,7 +320,7 @@ def tables(run: gen.Run) -> dict[str, pl.DataFrame]:
 
 
 def test_rows_never_vanish_and_every_drop_has_a_reason(tmp_path: Path) -> None:
-    run = gen.run(RESPECT, size=24, out=tmp_path, teacher="rehearsal:near_copy=0.3&cut_off=0.2&hollow=0.2")
+    run = gen.run(RESPECT, size=24, out=tmp_path, teacher="rehearsal:near_copy=0.5&cut_off=0.3")
     found = tables(run)
     drafts, verdicts, contexts = found["drafts"], found["verdicts"], found["contexts"]
     assert drafts["id"].is_unique().all()
@@ -353,8 +354,7 @@ def test_a_context_whose_draft_is_dropped_is_drawn_again_at_most_twice(tmp_path:
     found = tables(run)
     rows = found["drafts"].join(found["contexts"].rename({"id": "context_id"}), on="context_id")
     angry, others = rows.filter(pl.col("stance") == "angry"), rows.filter(pl.col("stance") != "angry")
-    assert angry.height > 0
-    assert Counter(angry.group_by("context_id").len()["len"]) == {3: angry.n_unique("context_id")}
+    assert angry.select("context_id", "draw").is_unique().all()
     assert sorted(set(angry["draw"])) == [0, 1, 2]
     assert set(others["draw"]) == {0}
     assert angry["problem"].null_count() == 0
@@ -371,8 +371,9 @@ def test_a_teacher_that_always_says_the_same_ends_in_few_rounds_with_what_there_
         if event.kind == "note":
             notes.append(event.fields["text"])
 
-    run = gen.run(RESPECT, size=24, out=tmp_path, teacher=Scripted(same), judge="none", on_event=listen)
-    assert (run.summary["exit"], run.summary["accepted"]) == (4, 1)
+    run = gen.run(RESPECT, size=SIZE, out=tmp_path, teacher=Scripted(same), judge="none", on_event=listen)
+    # One draft is kept, and a sealed prompt has the first claim on it.
+    assert (run.summary["exit"], run.summary["accepted"], run.summary["heldout"], run.release) == (4, 0, 1, None)
     assert run.summary["rounds"] <= 3
     assert notes == ["nothing new comes: the last drafts added nothing to the pool"]
     assert run.funnel["dropped"].keys() == {"duplicate"}
@@ -454,23 +455,24 @@ def test_every_training_line_is_id_and_messages_with_its_reason_in_the_last_turn
 NASTY = "\x1b]0;owned\x07 \x1b[2J ../../etc/passwd \\..\\ <|im_end|> [bold]{name}{{}} \u202egnp.exe \U0001f9d1 \ud83d"
 
 
-@pytest.mark.parametrize("where", ["teacher", "seeds"])
-def test_text_that_may_be_anything_breaks_no_screen_path_or_file(where: str, tmp_path: Path) -> None:
+def test_text_that_may_be_anything_breaks_no_screen_path_or_file(tmp_path: Path) -> None:
     recipe = copied(RESPECT, tmp_path / "recipe")
-    if where == "seeds":
-        lines = [_seed(facet, f"{number} {NASTY}") for facet in FACETS for number in range(4)]
-        lines.append(_seed(FACETS[0], "w" * 200_000))
-        (recipe / "seeds" / "nasty.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    words = NASTY if where == "teacher" else ""
-    run = gen.run(recipe, size=SIZE, out=tmp_path / "out", teacher=Scripted(lambda ask: plain_reply(ask, words=words)))
+    seeds = [_seed(facet, f"{facet} {number} {NASTY}") for facet in FACETS for number in range(4)]
+    seeds.append(_seed(FACETS[0], "w" * 200_000))
+    (recipe / "seeds" / "nasty.jsonl").write_text("\n".join(seeds) + "\n", encoding="utf-8")
+
+    def half_nasty(ask: Ask) -> str:
+        return plain_reply(ask, words=NASTY if int(ask.id[-1], 16) % 2 else "a separator \u2028 and [bold]markup[/bold] stay")
+
+    run = gen.run(recipe, size=SIZE, out=tmp_path / "out", teacher=Scripted(half_nasty))
     assert run.release is not None
-    assert run.funnel["drafts"] > 0
-    for path in run.release.rglob("*.jsonl"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            json.loads(line)
-    found = tables(run)
+    assert run.funnel["dropped"]["broken"] > 0
+    for data in content(run.release, "train", "heldout").values():
+        for line in data.decode("utf-8").removesuffix("\n").split("\n"):
+            assert list(json.loads(line)) == ["id", "messages"]
+    verdicts = tables(run)["verdicts"]
     for said in (
-        command("trace", "out", found["drafts"]["id"][0], cwd=tmp_path),
+        *(command("trace", "out", part["id"][0], cwd=tmp_path) for part in verdicts.partition_by("kept")),
         command("status", "out", cwd=tmp_path),
         command("verify", "out", cwd=tmp_path),
     ):

@@ -10,7 +10,9 @@ import pytest
 from thousandfold import prompts
 from thousandfold.prompts import NAMES, Prompt, PromptError, as_data, load
 
-ODD = "“quotes” 'and' \"double\" & &amp; <b>bold</b> {brace} {{two}} {0} {} \\n \\ 🙂 %s $x \u2028 \r\n#\n## user\n\ttab"
+ODD = (
+    "“quotes” 'and' \"double\" & &amp; <b>bold</b> {brace} {{two}} {0} {} \\n \\ 🙂 %s $x \u2028 \r\n#\n## user\n\ttab"
+)
 
 FIELDS = {
     "scenario": ("definition", "card", "exemplar", "how_many"),

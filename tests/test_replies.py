@@ -13,7 +13,7 @@ from thousandfold.gen.replies import Reply, UnreadableReplyError, read_json, sch
 
 class Note(Reply):
     title: str
-    marks: list[int] = []
+    marks: tuple[int, ...] = ()
     share: float = Field(default=0.0, ge=0, le=1)
 
 
@@ -22,7 +22,7 @@ class Album(Reply):
 
 
 GOOD = '{"title": "One", "marks": [1, 2], "share": 0.5}'
-NOTE = Note(title="One", marks=[1, 2], share=0.5)
+NOTE = Note(title="One", marks=(1, 2), share=0.5)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ class ChatModelTeacher:
     def __init__(self, chat: BaseChatModel, *, attempts: int = 6) -> None:
         self._chat = chat
         self._attempts = attempts
-        self._name = str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or "")
+        names = (getattr(chat, field, None) for field in _MODEL_FIELDS)
+        self._name = next((name for name in names if name and isinstance(name, str)), "")
 
     @property
     def model(self) -> str:
@@ -137,8 +138,8 @@ def _can_heal(error: BaseException) -> bool:
     return isinstance(error, (ConnectionError, TimeoutError))
 
 
-def _read(ask: Ask, reply: AIMessage, attempts: int, seconds: float) -> Outcome:
-    usage = reply.usage_metadata
+def _read(ask: Ask, reply: BaseMessage, attempts: int, seconds: float) -> Outcome:
+    usage = getattr(reply, "usage_metadata", None)  # some of LangChain's own fakes answer with another kind
     metadata = reply.response_metadata
     common: dict[str, Any] = {
         "ask_id": ask.id,

@@ -14,10 +14,10 @@ _PATTERNS = (
     (r"qwen|qwq", "qwen"),
     (r"mistral|mixtral|ministral|magistral", "mistral"),
     (r"deepseek", "deepseek"),
-    (r"\bphi\b", "phi"),
+    (r"\bphi(?:\b|\d)", "phi"),
     (r"grok", "grok"),
     (r"\bcommand\b", "command"),
-    (r"\bglm\b", "glm"),
+    (r"glm\b|glm\d", "glm"),
     (r"kimi", "kimi"),
     (r"nemotron", "nemotron"),
 )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel, SimpleChatModel
 from langchain_core.language_models.fake_chat_models import (
     FakeListChatModel,
@@ -50,13 +49,7 @@ class Echo(SimpleChatModel):
     def _llm_type(self) -> str:
         return "echo"
 
-    def _call(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> str:
+    def _call(self, messages: list[BaseMessage], *_: Any, **__: Any) -> str:
         heard = "|".join(f"{m.type}:{m.text}" for m in messages)
         return f"{self.model_id} {self.max_tokens} {self.temperature} {heard}"
 
@@ -95,7 +88,7 @@ class Unready(Echo):
 class Nameless(SimpleChatModel):
     """Takes no model name."""
 
-    _llm_type: ClassVar[str] = "nameless"  # type: ignore[assignment]
+    _llm_type: ClassVar[str] = "nameless"
     _call = Echo._call
 
 
@@ -244,7 +237,10 @@ def test_a_package_that_breaks_on_import_is_reported(tmp_path: Path, monkeypatch
     (tmp_path / "broken_chat_package.py").write_text("raise ImportError('needs libfoo 3')\n")
     monkeypatch.syspath_prepend(tmp_path)
     error = refused("langchain:broken_chat_package.Chat:m")
-    assert (type(error), error.what) == (RecipeError, "langchain:broken_chat_package.Chat names no class: needs libfoo 3")
+    assert (type(error), error.what) == (
+        RecipeError,
+        "langchain:broken_chat_package.Chat names no class: needs libfoo 3",
+    )
 
 
 @pytest.mark.parametrize(
