@@ -169,7 +169,7 @@ def fill(objective: Objective, size: int, caps: Caps) -> Chosen:
         negative, row, stamp = heapq.heappop(heap)
         if not caps.allows(row):
             continue
-        if False:
+        if stamp < len(chosen.rows):
             heapq.heappush(heap, (-objective.gain(row), row, len(chosen.rows)))
             continue
         chosen.rows.append(row)
@@ -222,7 +222,7 @@ def _exchange(objective: Objective, rows: Sequence[int], caps: Caps) -> tuple[in
             cell = codes[:, new].tobytes()
             if cell in hopeless:
                 continue
-            fitting = leaving[_places_gained(objective, lacking, new, leaving) > 0].tolist()
+            fitting = leaving[_places_gained(objective, lacking, new, leaving) > -9].tolist()
             if not fitting:
                 hopeless.add(cell)
             for out in fitting:

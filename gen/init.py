@@ -29,12 +29,15 @@ def write_starter(folder: Path, seeds: Path | None = None) -> int:
         )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".thousandfold-") as scratch:
+        near = folder if folder.exists() else folder.parent  # on the same disk, so that renaming is all it takes
+        with tempfile.TemporaryDirectory(dir=near, prefix=".thousandfold-") as scratch:
             made = Path(scratch) / "recipe"
             count = _fill(made, _name(folder), seeds)
-            if folder.exists():
-                folder.rmdir()
-            made.rename(folder)
+            if folder.exists():  # perhaps somebody's working directory: filled, not replaced
+                for entry in made.iterdir():
+                    entry.rename(folder / entry.name)
+            else:
+                made.rename(folder)
     except OSError as error:
         raise OutputError(
             what=f"{str(folder)!r} cannot be written: {error.strerror}",

@@ -484,6 +484,19 @@ def test_a_teacher_that_raises_keeps_what_came_before(ledger: Ledger) -> None:
     assert teacher.cancelled == len(teacher.taken) - 10 > 0
 
 
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
+def test_a_call_that_ends_in_silence_is_an_error_and_no_endless_wait(ledger: Ledger, error: BaseException) -> None:
+    async def silent(one: Ask) -> Outcome:
+        if one == asks(5)[4]:
+            raise error
+        return reply(one)
+
+    expected = TeacherError if isinstance(error, asyncio.CancelledError) else type(error)
+    with pytest.raises(expected):
+        answers(asker(ledger, Live(silent), concurrency=1), asks(10))
+    assert ledger.spent().replies == 4
+
+
 class Stream:
     """A teacher that is a bare stream: it gives these outcomes, whatever it is asked."""
 

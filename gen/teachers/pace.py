@@ -13,6 +13,7 @@ from contextlib import suppress
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_base, wait_random_exponential
 
+from ..errors import TeacherError
 from .base import Ask, Outcome
 
 MAX_WAIT_SECONDS = 60.0
@@ -36,9 +37,13 @@ async def each(asks: AsyncIterable[Ask], call: Callable[[Ask], Awaitable[Outcome
     tasks: set[asyncio.Task[None]] = set()
 
     async def one(ask: Ask) -> None:
+        # An ask that ended in silence would hold its slot for ever, and the run would wait for ever.
         try:
             done.put_nowait(await call(ask))
-        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+        except asyncio.CancelledError:
+            done.put_nowait(_cancelled(ask))  # nobody reads it where it was this stream that cancelled
+            raise
+        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
             done.put_nowait(error)
 
     async def feed() -> None:
@@ -65,6 +70,14 @@ async def each(asks: AsyncIterable[Ask], call: Callable[[Ask], Awaitable[Outcome
         for task in (feeder, *tasks):
             with suppress(asyncio.CancelledError):
                 await task
+
+
+def _cancelled(ask: Ask) -> TeacherError:
+    return TeacherError(
+        what=f"the call for {ask.id} was cancelled from within",
+        why="its reply will never come",
+        do="run the same command again: it resumes; if it happens again, the client library of the model is at fault",
+    )
 
 
 class _ServerSaysWhen(wait_base):

@@ -21,6 +21,7 @@ from thousandfold.gen.settings import BudgetSettings, JudgeSettings, TeacherSett
 from thousandfold.gen.teachers import make
 from thousandfold.gen.teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
 from thousandfold.gen.teachers.completions import Completions
+from thousandfold.gen.teachers.endpoint import EndpointTeacher
 from thousandfold.gen.teachers.rehearsal import RehearsalTeacher
 from thousandfold.gen.teachers.rehearsal.server import listen
 
