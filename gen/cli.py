@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -277,8 +278,9 @@ def _stoppable() -> Iterator[StopSignal]:
 
     def first(signum: int, _: Any) -> None:
         stop.set(signum)
-        click.echo("stopping: finishing what is in flight (again to quit at once)", err=True)
         signal.signal(signum, signal.SIG_DFL)
+        # Not through sys.stderr: the signal may have come in the middle of a write to it.
+        os.write(2, b"stopping: finishing what is in flight (again to quit at once)\n")
 
     before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -14,6 +14,9 @@ ThousandfoldError                 exit 1
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class ThousandfoldError(Exception):
     """The root of every error a user can meet; the three parts are attributes of the same name."""
@@ -28,6 +31,10 @@ class ThousandfoldError(Exception):
 
     def __str__(self) -> str:
         return f"{self.what}\n  why: {self.why}\n  do:  {self.do}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are pickled by their positional arguments; a worker process must be able to send these home.
+        return partial(type(self), what=self.what, why=self.why, do=self.do), (), self.__dict__
 
 
 class RecipeError(ThousandfoldError):

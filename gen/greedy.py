@@ -222,7 +222,7 @@ def _exchange(objective: Objective, rows: Sequence[int], caps: Caps) -> tuple[in
             cell = codes[:, new].tobytes()
             if cell in hopeless:
                 continue
-            fitting = leaving[_places_gained(objective, lacking, new, leaving) > -9].tolist()
+            fitting = leaving[_places_gained(objective, lacking, new, leaving) > 0].tolist()
             if not fitting:
                 hopeless.add(cell)
             for out in fitting:

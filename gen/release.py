@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,7 @@ def write_release(
             temporary.rename(final)
             sync(output.releases_path)
         finally:
-            with suppress(OSError):
-                shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise disk_trouble(output.releases_path, error) from error
     output.point_to(final)
@@ -122,23 +122,27 @@ def check_release(release: Path) -> list[str]:
         return [f"{release.name}/{MANIFEST_SUM}: {error.strerror}"]
     except DamageError as error:
         return [f"{release.name}/{MANIFEST}: {error.what}"]
+    if stated != actual:  # then nothing that it says of the other files can be relied on
+        return [f"{release.name}/{MANIFEST}: its sha256 is not the one in {release.name}/{MANIFEST_SUM}"]
     findings = []
-    if stated != actual:
-        findings.append(f"{release.name}/{MANIFEST}: its sha256 is not the one in {release.name}/{MANIFEST_SUM}")
-    files = manifest.get("files", {})
+    files = manifest["files"]
     present = {p.relative_to(release).as_posix(): p for p in release.rglob("*") if not p.is_dir()}
     extra = set(present) - set(files) - {MANIFEST, MANIFEST_SUM}
     findings += [f"{release.name}/{name}: missing" for name in sorted(set(files) - set(present))]
     findings += [f"{release.name}/{name}: not in the manifest" for name in sorted(extra)]
     for name in sorted(set(present) & set(files)):
-        data = present[name].read_bytes()
+        try:
+            data = present[name].read_bytes()
+        except OSError as error:
+            findings.append(f"{release.name}/{name}: cannot be read: {error.strerror}")
+            continue
         if sha256(data).hexdigest() != files[name]["sha256"]:
             findings.append(f"{release.name}/{name}: changed ({len(data)} bytes, {files[name]['bytes']} were written)")
     return findings
 
 
 def _content(recipe: Recipe, exemplars: pl.DataFrame, heldout: pl.DataFrame) -> dict[str, bytes]:
-    """path -> bytes of everything but the tables, which polars writes itself."""
+    """path -> bytes of everything but the tables."""
     content = {"train/sft.jsonl": _jsonl(exemplars.select("id", "messages").iter_rows(named=True))}
     for (name,), part in heldout.group_by("set", maintain_order=True):
         content[f"heldout/{name}.jsonl"] = _jsonl(part.select("id", "messages").iter_rows(named=True))
@@ -155,10 +159,9 @@ def _write_all(folder: Path, content: Mapping[str, bytes], tables: Mapping[str, 
     for name, data in content.items():
         _write(folder / name, data)
     for name, table in tables.items():
-        path = folder / "tables" / f"{name}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.write_parquet(path, compression="zstd", statistics=False)
-        sync(path)
+        parquet = BytesIO()  # a full disk is an OSError of ours then, not an error of polars' own
+        table.write_parquet(parquet, compression="zstd", statistics=False)
+        _write(folder / "tables" / f"{name}.parquet", parquet.getvalue())
     return {
         path.relative_to(folder).as_posix(): sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from thousandfold.gen.ledger import Ledger
 
 from ._runs import Server, serving
 
-settings.register_profile("thousandfold", deadline=None)  # a deadline would test how busy the machine is
+# Neither a deadline nor the speed of making examples: both would test how busy the machine is.
+settings.register_profile("thousandfold", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("thousandfold")
 
 

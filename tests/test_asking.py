@@ -420,6 +420,16 @@ def test_few_early_refusals_do_not_condemn_a_teacher_whose_first_replies_take_lo
     assert ledger.spent().failures == 39
 
 
+def test_refusals_that_gave_up_their_slots_do_not_give_them_up_twice(ledger: Ledger) -> None:
+    async def refuse_the_first_seven(one: Ask) -> Outcome:
+        await a_moment()
+        return failure(one) if one in asks(7) else reply(one)
+
+    teacher = Live(refuse_the_first_seven)
+    assert len(answers(asker(ledger, teacher, concurrency=2), asks(30))) == 30
+    assert teacher.most_in_flight == 2
+
+
 def test_a_refusal_after_a_reply_is_that_asks_own(ledger: Ledger) -> None:
     answers(asker(ledger, Live(at_once)), asks(1))
 
@@ -430,15 +440,19 @@ def test_a_refusal_after_a_reply_is_that_asks_own(ledger: Ledger) -> None:
     assert found[asks(2)[1].id] == failure(asks(2)[1])
 
 
-def test_a_reply_to_one_purpose_proves_nothing_of_another(ledger: Ledger) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_a_reply_to_one_purpose_proves_nothing_of_another(ledger: Ledger, together: bool) -> None:
     async def by_purpose(one: Ask) -> Outcome:
         return reply(one) if one.purpose == "scenario" else failure(one, detail="schema too deep")
 
     teacher = Live(by_purpose)
     asking = asker(ledger, teacher)
-    answers(asking, asks(20, purpose="scenario"))
+    scenarios, exemplars = asks(20, purpose="scenario"), asks(20, draw=1)
+    if not together:
+        answers(asking, scenarios)
     with pytest.raises(TeacherError, match="schema too deep"):
-        answers(asking, asks(20, draw=1))
+        answers(asking, scenarios + exemplars)
+    assert len(ledger.get_many([a.id for a in scenarios])) == 20
     assert ledger.spent().failures == 0
 
 
@@ -525,12 +539,18 @@ class Stream:
 
 def test_an_outcome_for_an_ask_that_was_never_put_is_refused(ledger: Ledger) -> None:
     teacher = Stream(reply(asks(1)[0]), reply(ask("Another's question")))
+
+    async def run() -> None:
+        try:
+            await asker(ledger, teacher).answers(asks(3))
+        finally:
+            assert teacher.closed  # at once, not whenever the loop ends
+
     with pytest.raises(TeacherError) as caught:
-        answers(asker(ledger, teacher), asks(3))
+        asyncio.run(run())
     unknown = ask("Another's question").id
     assert caught.value.what == f"test:writer gave an outcome for {unknown!r}, which it was not asked, or twice"
     assert ledger.get_many([unknown, asks(1)[0].id]).keys() == {asks(1)[0].id}
-    assert teacher.closed  # at once, not whenever the garbage is collected
 
 
 def test_two_outcomes_for_one_ask_are_refused_and_the_first_is_kept(ledger: Ledger) -> None:

@@ -75,6 +75,17 @@ def test_a_reply_of_any_text_and_size_comes_back_whole(ledger: Ledger, text: str
     assert ledger.get_many([ask().id]) == {ask().id: put}
 
 
+def test_what_utf8_cannot_hold_is_stored_as_the_replacement_character(ledger: Ledger) -> None:
+    one, other = asks(2)
+    odd = {"finish_reason": "st\ud800op", "served_model": "m\udfff"}
+    ledger.put_many([(one, reply(one, text="a\ud800b", **odd), FREE), (other, failure(other, detail="\udc00"), FREE)])
+    safe = {"finish_reason": "st\ufffdop", "served_model": "m\ufffd"}
+    assert ledger.get_many([one.id, other.id]) == {
+        one.id: reply(one, text="a\ufffdb", **safe),
+        other.id: failure(other, detail="\ufffd"),
+    }
+
+
 def test_more_ids_than_sqlite_binds_at_once_are_found(ledger: Ledger) -> None:
     many = asks(1234)
     ledger.put_many((a, reply(a), FREE) for a in many)

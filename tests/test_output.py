@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,26 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
         Output.prepare(tmp_path / "out")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_directory_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o555)
-    try:
-        with pytest.raises(OutputError, match=r"cannot be used as an output directory: [Pp]ermission denied"):
-            Output.prepare(tmp_path)
-    finally:
-        tmp_path.chmod(0o755)
+PREPARE = """
+import os, sys
+from thousandfold.gen.errors import OutputError
+from thousandfold.gen.output import Output
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+try:
+    Output.prepare(sys.argv[1])
+except OutputError as error:
+    print(error.what)
+"""
+
+
+def test_a_directory_that_may_not_be_written_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o555)
+        for path in (folder, f"{folder}/below"):
+            said = subprocess.run([sys.executable, "-c", PREPARE, path], capture_output=True, text=True, check=True)
+            assert said.stdout.lower() == f"{path!r} cannot be used as an output directory: permission denied\n".lower()
+        Path(folder).chmod(0o755)
 
 
 @pytest.mark.parametrize(("there", "state"), [(True, "holds no ledger.sqlite"), (False, "does not exist")])

@@ -56,7 +56,7 @@ def replies_in(out: Path) -> int:
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     """Waits for `condition` while the process runs."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "it takes too long"
@@ -120,7 +120,7 @@ def test_an_interrupted_run_keeps_what_was_in_flight_and_is_resumed(
             assert (second.code, second.out) == (75, "")
             assert "another run holds 'out'" in second.err
             process.send_signal(number)
-            told, talk = process.communicate(timeout=30)
+            told, talk = process.communicate(timeout=120)
         assert process.returncode == code
         assert "stopping: finishing what is in flight (again to quit at once)\n" in talk
         assert "interrupted; what was in flight was finished and kept\n  why: " in talk
@@ -139,7 +139,7 @@ def test_a_preview_can_be_interrupted_too(tmp_path: Path) -> None:
         with started(*words, cwd=tmp_path) as process:
             until(lambda: server.counts.requests >= 2, process)
             process.send_signal(signal.SIGINT)
-            told, talk = process.communicate(timeout=30)
+            told, talk = process.communicate(timeout=120)
         assert (process.returncode, told) == (130, "")
         assert "Traceback" not in talk
         assert replies_in(tmp_path / "out") == server.counts.answered
@@ -197,23 +197,30 @@ def is_one_clear_message(done: subprocess.CompletedProcess[str]) -> bool:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits of this kind on Windows")
-@pytest.mark.parametrize("kilobytes", [40, 140, 300])
+@pytest.mark.parametrize(("kilobytes", "refused"), [(140, "the ledger out/ledger.sqlite"), (40, "out/releases failed")])
 def test_a_disk_that_refuses_the_ledger_or_the_release_ends_the_run_with_one_message(
-    kilobytes: int, tmp_path: Path
+    kilobytes: int, refused: str, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     first = gen.run(RESPECT, size=8, out=out)
+    assert first.release is not None
+    if "releases" in refused:  # every reply is there, only its release is not
+        second = gen.run(RESPECT, size=40, out=out)
+        assert second.release is not None
+        shutil.rmtree(second.release)
+        (out / "LATEST").write_text(first.release.name + "\n", encoding="utf-8")
     before = content(out, "releases")
     words = ("run", str(RESPECT), "--size", "40", "--out", "out")
     done = limited(kilobytes, *words, cwd=tmp_path)
     assert is_one_clear_message(done), done.stderr
+    assert refused in done.stderr
     assert done.stdout == ""
     assert content(out, "releases") == before
     assert gen.load(out).release == first.release
     assert command("verify", "out", cwd=tmp_path).code == 0
-    resumed = command(*words, "--json", cwd=tmp_path)
-    assert (resumed.code, resumed.json["accepted"]) == (0, 40)
-    assert resumed.json["replayed"] >= first.summary["asked"]
+    resumed = gen.run(RESPECT, size=40, out=out)
+    assert (resumed.summary["exit"], resumed.summary["accepted"]) == (0, 40)
+    assert resumed.summary["replayed"] >= first.summary["asked"]
 
 
 FULL_DISK = """
@@ -221,21 +228,20 @@ set -e
 mount -t tmpfs -o size=8m tmpfs disk
 thousandfold() { "$COMMAND" "$@"; }
 thousandfold run "$RESPECT" --size 8 --out disk/out >/dev/null 2>&1
-ls disk/out/releases; cat disk/out/LATEST
-for left in 0 64; do
+first=$(cat disk/out/LATEST)
+second=$(thousandfold run "$RESPECT" --size 24 --out disk/out 2>/dev/null)
+rm -r "$second"
+echo "$first" | tee disk/out/LATEST
+for left in 0 84 130; do
   dd if=/dev/zero of=disk/filler bs=1k count=100000 2>/dev/null || true
   size=$(stat -c %s disk/filler)
   truncate -s $((size - left * 1024)) disk/filler
-  set +e
-  thousandfold run "$RESPECT" --size 24 --out disk/out >disk.out 2>disk.err
-  echo "exit $?"
-  set -e
-  cat disk.err >&2
+  thousandfold run "$RESPECT" --size 24 --out disk/out >/dev/null || echo "exit $?"
   ls -A disk/out/releases; cat disk/out/LATEST
   rm disk/filler
   thousandfold verify disk/out
 done
-thousandfold run "$RESPECT" --size 24 --out disk/out --json 2>/dev/null
+test "$(thousandfold run "$RESPECT" --size 24 --out disk/out 2>/dev/null)" = "$second"
 """
 
 
@@ -253,13 +259,10 @@ def test_a_disk_that_is_really_full_damages_nothing_and_the_run_resumes(tmp_path
         [*private, "sh", "-c", FULL_DISK], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    name, pointer, *tries, last = done.stdout.splitlines()
-    assert name == pointer
-    assert tries == ["exit 1", name, name, "sound: 1 release and the ledger"] * 2
-    assert done.stderr.count("error: ") == 2
+    name, *tries = done.stdout.splitlines()
+    assert tries == ["exit 1", name, name, "sound: 1 release and the ledger"] * 3
+    assert done.stderr.count("error: ") == done.stderr.count("it resumes\n") == 3
     assert "Traceback" not in done.stderr
-    told = json.loads(last)
-    assert (told["accepted"], told["exit"], told["name"] != name) == (24, 0, True)
 
 
 # Budgets.
@@ -452,6 +455,7 @@ def test_every_training_line_is_id_and_messages_with_its_reason_in_the_last_turn
         assert because[line["id"]] in line["messages"][-1]["content"]
 
 
+ODD = "a separator \u2028 and [bold]markup[/bold] stay"
 NASTY = "\x1b]0;owned\x07 \x1b[2J ../../etc/passwd \\..\\ <|im_end|> [bold]{name}{{}} \u202egnp.exe \U0001f9d1 \ud83d"
 
 
@@ -462,7 +466,9 @@ def test_text_that_may_be_anything_breaks_no_screen_path_or_file(tmp_path: Path)
     (recipe / "seeds" / "nasty.jsonl").write_text("\n".join(seeds) + "\n", encoding="utf-8")
 
     def half_nasty(ask: Ask) -> str:
-        return plain_reply(ask, words=NASTY if int(ask.id[-1], 16) % 2 else "a separator \u2028 and [bold]markup[/bold] stay")
+        return plain_reply(
+            ask, words=NASTY if int(ask.id[-1], 16) % 2 else "a separator \u2028 and [bold]markup[/bold] stay"
+        )
 
     run = gen.run(recipe, size=SIZE, out=tmp_path / "out", teacher=Scripted(half_nasty))
     assert run.release is not None

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -176,8 +177,9 @@ def test_a_run_on_a_terminal_shows_a_panel_and_still_prints_only_the_path_on_std
             cwd=tmp_path, env=environment(TERM="xterm-256color"), stdout=subprocess.PIPE, stderr=screen, text=True,
         )  # fmt: skip
         out = ""
-        while process.poll() is None:  # a terminal that nobody reads would block it
-            shown()
+        while process.poll() is None:
+            shown()  # a terminal that nobody reads would block it
+            time.sleep(0.02)
         assert process.stdout is not None
         out = process.stdout.read()
         process.stdout.close()
