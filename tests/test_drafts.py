@@ -265,8 +265,8 @@ def test_a_situation_is_compared_with_earlier_positions_only() -> None:
     novelty.choose(key, 0, PLACES[1:2])
     for position in range(2, 40):  # more than the first allotment of rows
         novelty.choose(key, position, [f"{PLACES[2]} {position}"])
-    assert novelty.choose(key, 50, [PLACES[2], PLACES[0]]) == 1, "of choirs it has heard by then"
     assert novelty.choose(key, 1, [PLACES[2], PLACES[0]]) == 0, "only the roof stands before it"
+    assert novelty.choose(key, 50, [PLACES[2], PLACES[0]]) == 1, "of choirs it has heard by then"
 
 
 def test_the_choice_is_that_of_a_plain_search_over_whole_numbers(respect: Recipe, ledger: Ledger) -> None:
