@@ -230,7 +230,7 @@ def teacher(model: str | BaseChatModel | Teacher) -> Teacher:
 
 UNFINISHED = "unfinished run"
 NO_CONVERSATION = "there is no conversation"
-_NOT_AXES = frozenset({"context_id", "seed_id", "split", "set", "position", "facet"})
+_NOT_AXES = frozenset({"context_id", "seed_id", "split", "set", "position", "repeat", "facet"})
 
 
 class _Counted:

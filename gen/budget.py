@@ -123,7 +123,7 @@ class Budget:
         if usage.prompt_tokens is not None and usage.completion_tokens is not None:
             return Charge(cost, usage.prompt_tokens + usage.completion_tokens, cost or 0)
         if outcome.failure == "bad_request":
-            return Charge(cost, 0, 0)  # refused before a model saw it: nobody charges for that
+            return Charge(0, 0, 0)  # refused before a model saw it: nobody charges for that
         return Charge(cost, hold.tokens, hold.microusd)
 
     def affordable(self, path: Sequence[Ask]) -> Room | None:

@@ -132,6 +132,7 @@ def _assign(
     loads: Counter[str] = Counter()
     drawn: Counter[str] = Counter()
     seen: Counter[tuple[Any, ...]] = Counter()
+    repeats: Counter[tuple[Any, ...]] = Counter()
     rows = []
     for position, row in enumerate(plan.iter_rows(named=True)):
         cell = tuple(row.values())
@@ -142,7 +143,9 @@ def _assign(
         loads[seed_id] += 1
         drawn[facet] += 1
         context_id = tagged_id("c", key, seed_id, split)
-        rows.append({"id": context_id, "seed_id": seed_id, "split": split, "set": name, "position": position, **row})
+        place = {"split": split, "set": name, "position": position, "repeat": repeats[cell, seed_id]}
+        repeats[cell, seed_id] += 1
+        rows.append({"id": context_id, "seed_id": seed_id, **place, **row})
     return rows
 
 

@@ -23,6 +23,9 @@ from .tables import DRAFTS, frame, tagged_id
 from .teachers.base import Ask, Message, Outcome, Purpose, Sampling
 from .text import conversation_text
 
+MOST_DRAWS = 8
+"""Draws that one context may take: a repeated context starts after them, so that no two ask the same question."""
+
 SITUATION_CHARACTERS = 4000
 
 
@@ -182,7 +185,7 @@ class _Writer:
             messages=tuple(Message(role, text) for role, text in rendered),
             sampling=self._sampling,
             schema=schema,
-            draw=row.get("draw", 0),
+            draw=row.get("draw", 0) + MOST_DRAWS * row["repeat"],
             purpose=purpose,
         )
 

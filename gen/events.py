@@ -13,8 +13,8 @@ Kind = Literal["found", "round", "room", "replies", "verdicts", "pool", "note", 
 class Event:
     """One fact. Fields by kind:
 
-    found     replies, failures: what the ledger held at the start
-    round     number, contexts, redraws, pool, wanted
+    found     replies, expected, unfinished: what the ledger held at the start
+    round     number, contexts, redraws
     room      name, total: a room starts on so many rows
     replies   purpose, asked, replayed, failed, cost_usd (None: unknown), tokens: since the event before
     verdicts  kept, dropped: a mapping reason -> rows

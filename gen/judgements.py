@@ -18,15 +18,13 @@ from thousandfold.prompts import Prompt
 
 from .asking import Asker
 from .recipe import JudgeSettings, Rubric
-from .replies import Reply, UnreadableReplyError, read_json, schema_of
+from .replies import Reply, UnreadableReplyError, read_json, schema_of, without_thoughts
 from .tables import JUDGEMENTS, frame
 from .teachers.base import Ask, Message, Outcome, Purpose, Sampling
 from .text import conversation_text
 
 TOP_LEVEL = 4
 _LEVEL = re.compile(r"\s*(?:level\s*[:=]?\s*)?([0-4])(?:\s*/\s*4)?\s*\.?\s*", re.IGNORECASE)
-LEVEL_TOKENS = 16
-"""Enough for one digit from any tokenizer; a judge that talks is cut short and left unscored."""
 
 
 class EvidenceItem(Reply):
@@ -91,7 +89,7 @@ def level_asks(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Jud
         "conversation": conversation_text(messages),
     }
     samples = range(judge.settings.samples)
-    return [_ask("level", fields, judge, None, LEVEL_TOKENS, draw) for draw in samples]
+    return [_ask("level", fields, judge, None, judge.settings.level_tokens, draw) for draw in samples]
 
 
 def evidence_ask(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Judge) -> Ask:
@@ -115,7 +113,7 @@ def read_level(text: str) -> int:
 
     Raises UnreadableReplyError for anything else: a second digit, words, a digit of another script.
     """
-    found = _LEVEL.fullmatch(text)
+    found = _LEVEL.fullmatch(without_thoughts(text))
     if found is None:
         raise UnreadableReplyError(f"the judge was asked for one digit 0 to 4 and wrote {text.strip()[:60]!r}")
     return int(found.group(1))

@@ -96,6 +96,12 @@ class Output:
                 why="two runs on one ledger would pay twice for the same replies",
                 do="wait for it to end (`thousandfold status` shows how far it is), or give another --out",
             ) from None
+        except OSError as error:
+            raise OutputError(
+                what=f"{str(self.path / '.lock')!r} cannot be locked: {error.strerror}",
+                why="the lock keeps two runs from paying twice",
+                do="remove what stands there, or choose another directory with --out",
+            ) from error
         try:
             yield
         finally:

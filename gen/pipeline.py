@@ -197,6 +197,7 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
     ahead = whole.filter(pl.col("split") == "train")
     desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event, ahead)
     planned = _interleaved(whole.filter((pl.col("split") == "heldout") | (pl.col("position") < wanted)))
+    _tell_what_is_not_sealed(recipe, seeds, on_event)
     state = State(contexts=planned.clear())
     todo = planned.with_columns(draw=pl.lit(0, pl.UInt8))
     full_rounds = fruitless = 0
@@ -210,17 +211,31 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
         state.contexts = pl.concat([state.contexts, fresh])
         redraws = todo.height - fresh.height
         on_event(Event("round", {"number": state.rounds + 1, "contexts": fresh.height, "redraws": redraws}))
-        before = state.pool.height
+        before = _usable(state)
         await _round(state, todo, desk)
         on_event(Event("pool", {"kept": state.pool.height, "wanted": wanted}))
-        fruitless = 0 if state.pool.height > before else fruitless + (2 if todo.height >= FUTILE_DRAFTS else 1)
+        fruitless = 0 if _usable(state) > before else fruitless + (2 if todo.height >= FUTILE_DRAFTS else 1)
         if fruitless >= 2:
-            on_event(Event("note", {"text": "nothing new comes: the last drafts added nothing to the pool"}))
+            on_event(Event("note", {"text": "nothing new comes: none of the last drafts can be used"}))
         if asker.budget.exhausted or fruitless >= 2:
             break
         todo = later if later.height else _next_contexts(state, desk, wanted)
     state.contexts = state.contexts.sort("split", "set", "position", descending=[True, False, False])
     return state
+
+
+def _usable(state: State) -> int:
+    """Drafts that came to something: selectable ones, and sealed prompts."""
+    return state.pool.height + state.kept.filter(pl.col("split") == "heldout").height
+
+
+def _tell_what_is_not_sealed(recipe: Recipe, seeds: pl.DataFrame, on_event: OnEvent) -> None:
+    """Held-out prompts need lineages of their own: a facet with too few seeds has none, and that is said."""
+    sealed = set(seeds.filter(pl.col("split") == "heldout")["facet"])
+    without = [facet for facet in recipe.train_levels["facet"] if facet not in sealed]
+    if recipe.settings.heldout.share and without:
+        why = "a facet needs four seeds, or one on a sealed level"
+        on_event(Event("note", {"text": f"no sealed prompts of {', '.join(without)}: {why}"}))
 
 
 def _interleaved(contexts: pl.DataFrame) -> pl.DataFrame:

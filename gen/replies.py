@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .text import storable
 
+_THOUGHT = re.compile(r"^\s*<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 
 
@@ -36,12 +37,17 @@ def schema_of(reply: type[Reply]) -> dict[str, Any]:
     return schema
 
 
+def without_thoughts(text: str) -> str:
+    """`text` without the reasoning that some models put before their reply, in <think> tags."""
+    return _THOUGHT.sub("", text, count=1)
+
+
 def read_json(text: str, reply: type[ReplyT]) -> ReplyT:
     """`text` as a `reply`; bounds are checked here whatever the server promised.
 
     Code fences and words before or after the object are tolerated. Raises UnreadableReplyError.
     """
-    body = storable(text)
+    body = without_thoughts(storable(text))
     fenced = _FENCE.match(body)
     if fenced:
         body = fenced.group(1)

@@ -278,7 +278,7 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     for name, ask in found["asks"].items():
         prompt = found["prompts"].get(name, "")[:12]
         yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {name}.md (sha256 {prompt}…)")
-    levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position"))
+    levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
     yield _line("context", f"{context.get('id')}: {levels}")
     yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
     yield Text("")

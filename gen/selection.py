@@ -8,6 +8,7 @@ programme beforehand says which quotas cannot be met, and what one more row of e
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from thousandfold.filters.embed import SCALE, embed
 
 from .errors import RecipeError
 from .feasibility import level_prices
-from .greedy import Caps, Ints, Objective, fill, swap_in
+from .greedy import Caps, Objective, fill, swap_in
 from .recipe import Recipe
 from .tables import SELECTION, frame
 
@@ -87,8 +88,7 @@ def select(
     column and level. `caps` are upper limits by column, for each of its values or by value: an int is a
     count, a float a share of `size`, and a null is no value; with caps in force the guarantee of greedy is
     1 / (1 + their number). With fewer candidates than asked for, all are returned; `.shortfalls` says what is
-    missing. Equal gains go by a hash of what is named here and `seed`, so the order of rows decides only
-    between rows that are equal in all of it.
+    missing. Equal gains go by a hash of the row and `seed`: the order of rows decides nothing.
 
     Raises RecipeError for unknown columns, values of the wrong kind, and quotas that sum past `size`.
     """
@@ -99,10 +99,9 @@ def select(
     _check_quality(frame[quality])
     _check_limits(size, quotas, caps)
     rows = frame.filter(pl.col(quality).cast(pl.Float64).is_not_nan())  # of a null: null, which is dropped too
+    rows = rows[_by_content(rows, seed)]
     vectors = _vectors(rows, text, embedding)
     worth = np.rint(rows[quality].cast(pl.Float64).to_numpy() * QUALITY_UNIT).astype(np.int64)
-    order = _by_content(worth, vectors, rows.select(sorted({*quotas, *caps, *([text] if text else [])})), seed)
-    rows, worth, vectors = rows[order], worth[order], None if vectors is None else vectors[order]
     levels = {axis: rows[axis].cast(pl.String).to_list() for axis in quotas}
     objective = Objective(worth, vectors, levels, quotas)
     limits = Caps(rows, caps, size)
@@ -152,15 +151,16 @@ def quota_targets(recipe: Recipe) -> dict[str, dict[str, int]]:
     return targets
 
 
-def _by_content(worth: Ints, vectors: npt.NDArray[np.int8] | None, named: pl.DataFrame, seed: int) -> list[int]:
-    """The rows in an order that a hash of their content and the seed decides."""
-    columns = [named[name].cast(pl.String).to_list() for name in named.columns]
-    keys = []
-    for row, value in enumerate(worth.tolist()):
-        digest = blake2b(repr((seed, value, [column[row] for column in columns])).encode(), digest_size=16)
-        digest.update(b"" if vectors is None else vectors[row].tobytes())
-        keys.append((digest.digest(), row))
-    return [row for _, row in sorted(keys)]
+def _by_content(rows: pl.DataFrame, seed: int) -> list[int]:
+    """The rows in an order that a hash of each row's content and the seed decides."""
+    # polars writes no binary values and Python objects as JSON.
+    told = sorted(name for name, dtype in rows.schema.items() if not re.search("Binary|Object", str(dtype)))
+    keys = [
+        blake2b(f"{seed}|{record}".encode(), digest_size=16).digest()
+        for part in rows.select(told).iter_slices()
+        for record in part.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    ]
+    return sorted(range(rows.height), key=keys.__getitem__)
 
 
 def _vectors(rows: pl.DataFrame, text: str | None, embedding: str | None) -> npt.NDArray[np.int8] | None:

@@ -40,6 +40,8 @@ class JudgeSettings(_ModelSettings):
     model: str | None = None
     temperature: float | None = Field(default=0.0, ge=0, le=2)
     max_tokens: int = Field(default=1024, ge=16)
+    # Enough for one digit from any tokenizer; a judge that reasons in its reply first needs some hundreds.
+    level_tokens: int = Field(default=16, ge=1)
     samples: int = Field(default=1, ge=1, le=16)  # the level is the mean over so many asks
     evidence_from: float = Field(default=2.0, ge=0, le=4)  # spans are asked for texts of at least this level
 

@@ -34,6 +34,7 @@ CONTEXTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "split": pl.String,  # train | heldout
     "set": pl.String,  # train, or the held-out set: id | lodo
     "position": pl.UInt32,  # order in the plan of its set; every prefix is balanced
+    "repeat": pl.UInt16,  # 0, or how many contexts of the same levels and seed come before it
 }
 
 DRAFTS: Mapping[str, pl.DataType | type[pl.DataType]] = {

@@ -106,7 +106,7 @@ def test_a_reply_of_unknown_usage_counts_its_worst_case() -> None:
 def test_a_refused_request_counts_nothing_and_a_timeout_its_worst_case() -> None:
     counting = budget()
     counting.reserve(ask())
-    assert counting.settle(ask(), failure(ask(), "bad_request")) == Charge(None, 0, 0)
+    assert counting.settle(ask(), failure(ask(), "bad_request")) == Charge(0, 0, 0)
     counting.reserve(ask())
     assert counting.settle(ask(), failure(ask(), "timeout")).counted_tokens == worst(ask())
 

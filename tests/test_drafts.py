@@ -182,12 +182,10 @@ def test_a_draw_more_is_another_ask_and_another_draft_of_the_same_context(small:
         assert not set(first[name]) & set(second[name]), name
 
 
-def test_two_contexts_with_the_same_card_share_their_asks_but_not_their_ids(small: Recipe, ledger: Ledger) -> None:
-    [row] = contexts_of(small, 1).rows(named=True)
-    twins = pl.DataFrame([row, {**row, "id": "c-twin", "position": 1}], schema=contexts_of(small, 1).schema)
-    drafts = written(small, twins, Scripted(plain_reply), ledger)
-    assert drafts["scenario_ask_id"].n_unique() == 1
-    assert drafts["id"].n_unique() == 2
+def test_contexts_of_the_same_levels_and_seed_ask_questions_of_their_own(tmp_path: Path, ledger: Ledger) -> None:
+    recipe = load(small_recipe(tmp_path, {"seeds/gate.md": None}))
+    drafts = written(recipe, contexts_of(recipe, 14), Scripted(plain_reply), ledger)  # of six combinations
+    assert drafts["scenario_ask_id"].n_unique() == drafts["ask_id"].n_unique() == drafts["id"].n_unique() == 14
 
 
 def test_contexts_that_the_budget_does_not_reach_have_no_row(tmp_path: Path, ledger: Ledger) -> None:

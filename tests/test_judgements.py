@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from thousandfold.gen.asking import Asker
 from thousandfold.gen.budget import Budget
 from thousandfold.gen.judgements import (
-    LEVEL_TOKENS,
     EvidenceItem,
     Judge,
     evidence_ask,
@@ -99,6 +98,7 @@ def saying(
         ("Level: 1", 1),
         ("LEVEL = 4", 4),
         ("level3", 3),
+        ("<think>Not 4, for it promises too much.</think>\n3", 3),
     ],
 )
 def test_one_digit_is_read_as_a_level_however_it_is_dressed(text: str, level: int) -> None:
@@ -165,7 +165,7 @@ def test_the_level_is_asked_for_without_reasons_and_evidence_apart(recipe: Recip
     judge = judge_of(recipe)
     [level] = level_asks(conversation(), recipe.rubrics[FACET], judge)
     evidence = evidence_ask(conversation(), recipe.rubrics[FACET], judge)
-    assert (level.schema, level.sampling.max_tokens, level.purpose) == (None, LEVEL_TOKENS, "level")
+    assert (level.schema, level.sampling.max_tokens, level.purpose) == (None, 16, "level")
     assert evidence.schema is not None
     assert evidence.schema["required"] == ["items", "reason"]
     assert "names_the_act:" in evidence.messages[-1].content

@@ -378,7 +378,7 @@ def test_a_teacher_that_always_says_the_same_ends_in_few_rounds_with_what_there_
     # One draft is kept, and a sealed prompt has the first claim on it.
     assert (run.summary["exit"], run.summary["accepted"], run.summary["heldout"], run.release) == (4, 0, 1, None)
     assert run.summary["rounds"] <= 3
-    assert notes == ["nothing new comes: the last drafts added nothing to the pool"]
+    assert notes == ["nothing new comes: none of the last drafts can be used"]
     assert run.funnel["dropped"].keys() == {"duplicate"}
 
 

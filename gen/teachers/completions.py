@@ -33,6 +33,7 @@ class Completions:
         self._name = name
         self._base_url = base_url
         self._settings = settings
+        self._answered = 0
         self._key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self._key and base_url is None:
             raise TeacherError(
@@ -55,6 +56,7 @@ class Completions:
         """The outcome of one ask. Raises TeacherError where every other ask would meet the same."""
         started = time.monotonic()
         attempts = 0
+        settled = self._answered
         try:
             async for attempt in retrying(
                 attempts=self._settings.attempts, can_heal=_can_heal, seconds_asked=_seconds_asked
@@ -64,19 +66,28 @@ class Completions:
                     reply = await self._request(ask)
         except openai.APITimeoutError as error:
             if _is_connection_trouble(error):
-                raise self._unreachable(error) from error
+                return self._gave_up(ask, error, attempts, started, settled)
             return self._failure(ask, "timeout", error, attempts, started)
         except openai.APIStatusError as error:
             if error.status_code in DENIED:
                 raise self._denied(error) from error
             if heals(error.status_code):
-                raise self._unreachable(error) from error
+                return self._gave_up(ask, error, attempts, started, settled)
             return self._failure(ask, "bad_request", error, attempts, started)
         except openai.APIConnectionError as error:
-            raise self._unreachable(error) from error
+            return self._gave_up(ask, error, attempts, started, settled)
         except (openai.OpenAIError, ValueError) as error:
             return self._failure(ask, "broken", error, attempts, started)
+        self._answered += 1
         return _read(ask, reply, attempts, time.monotonic() - started)
+
+    def _gave_up(
+        self, ask: Ask, error: openai.OpenAIError, attempts: int, started: float, answered_before: int
+    ) -> Outcome:
+        """A failure of this ask alone where others were answered meanwhile; else the server is out of reach."""
+        if self._answered > answered_before:
+            return self._failure(ask, "unreachable", error, attempts, started)
+        raise self._unreachable(error) from error
 
     async def _request(self, ask: Ask) -> ChatCompletion:
         sampling: dict[str, Any] = {"max_completion_tokens": ask.sampling.max_tokens}
