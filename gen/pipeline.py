@@ -32,10 +32,10 @@ from .output import Output
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
 from .seeds import read_seeds
-from .selection import Selection, quota_targets, select_exemplars
-from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
+from .selection import Selection, select_exemplars
+from .state import State, deficits_of, exemplars_of, facts_of, heldout_prompts, make_funnel, redraws_of
 from .teachers.base import Teacher
-from .verdicts import Closed, give_verdicts, kept_ids
+from .verdicts import Closed, give_verdicts
 
 NO_BUDGET = BudgetSettings()
 OK, STOPPED_AT_BUDGET, QUOTAS_NOT_MET = 0, 3, 4
@@ -302,9 +302,9 @@ def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataF
 
 def _next_contexts(state: State, desk: _Desk, wanted: int) -> pl.DataFrame:
     """Redraws of what was dropped, and fresh contexts for what is still missing; empty when all is there."""
-    redraws = _redraws(state, desk.recipe)
+    redraws = redraws_of(state, desk.recipe)
     pool = state.pool
-    deficits = _deficits(pool, desk.recipe)
+    deficits = deficits_of(pool, desk.recipe)
     yield_ = max(pool.height / max(1, state.drafts.height), LOWEST_YIELD)
     train_redraws = redraws.filter(pl.col("split") == "train").height
     short = max(wanted - pool.height, max(deficits.values(), default=0))
@@ -314,31 +314,6 @@ def _next_contexts(state: State, desk: _Desk, wanted: int) -> pl.DataFrame:
     if not short:
         redraws = redraws.filter(pl.col("split") == "heldout")
     return pl.concat([redraws, fresh.with_columns(draw=pl.lit(0, pl.UInt8))])
-
-
-def _redraws(state: State, recipe: Recipe) -> pl.DataFrame:
-    """Contexts whose last draft was dropped and that may be drawn again, with their next `draw`."""
-    kept = set(kept_ids(state.verdicts))
-    last: dict[str, tuple[int, bool]] = {}
-    for context_id, draft_id, draw in state.drafts.select("context_id", "id", "draw").iter_rows():
-        last[context_id] = (draw, draft_id in kept)
-    draws = {
-        context_id: draw + 1
-        for context_id, (draw, was_kept) in last.items()
-        if not was_kept and draw < recipe.settings.drafts.redraws
-    }
-    return state.contexts.filter(pl.col("id").is_in(list(draws))).with_columns(
-        draw=pl.col("id").replace_strict(draws, default=0, return_dtype=pl.UInt8)
-    )
-
-
-def _deficits(pool: pl.DataFrame, recipe: Recipe) -> dict[tuple[str, str], int]:
-    """(axis, level) -> how many exemplars the pool lacks for the level's quota."""
-    missing = {}
-    for axis, quotas in quota_targets(recipe).items():
-        have = Counter(pool[axis])
-        missing.update({(axis, level): n - have[level] for level, n in quotas.items() if n > have[level]})
-    return missing
 
 
 def _fresh(state: State, desk: _Desk, deficits: Mapping[tuple[str, str], int], count: int) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 from .ledger import Spent
 from .models import Models
 from .recipe import Recipe
-from .selection import Selection
+from .selection import Selection, quota_targets
 from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame
 from .verdicts import kept_ids
 
@@ -60,6 +60,31 @@ def exemplars_of(selected: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     axes = [axis for axis in recipe.axes if axis != "facet"]
     score = pl.when(pl.col("state") == "scored").then(pl.col("_quality")).alias("score")
     return selected.select("id", "messages", "because", "facet", score, *axes)
+
+
+def redraws_of(state: State, recipe: Recipe) -> pl.DataFrame:
+    """Contexts whose last draft was dropped and that may be drawn again, with their next `draw`."""
+    kept = set(kept_ids(state.verdicts))
+    last: dict[str, tuple[int, bool]] = {}
+    for context_id, draft_id, draw in state.drafts.select("context_id", "id", "draw").iter_rows():
+        last[context_id] = (draw, draft_id in kept)
+    draws = {
+        context_id: draw + 1
+        for context_id, (draw, was_kept) in last.items()
+        if not was_kept and draw < recipe.settings.drafts.redraws
+    }
+    return state.contexts.filter(pl.col("id").is_in(list(draws))).with_columns(
+        draw=pl.col("id").replace_strict(draws, default=0, return_dtype=pl.UInt8)
+    )
+
+
+def deficits_of(pool: pl.DataFrame, recipe: Recipe) -> dict[tuple[str, str], int]:
+    """(axis, level) -> how many exemplars the pool lacks for the level's quota."""
+    missing = {}
+    for axis, quotas in quota_targets(recipe).items():
+        have = Counter(pool[axis])
+        missing.update({(axis, level): n - have[level] for level, n in quotas.items() if n > have[level]})
+    return missing
 
 
 def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -> dict[str, Any]:

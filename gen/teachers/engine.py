@@ -55,25 +55,32 @@ class EngineTeacher:
         return BATCH
 
     async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
-        waiting: asyncio.Queue[Ask | None] = asyncio.Queue()
+        waiting: asyncio.Queue[Ask | BaseException | None] = asyncio.Queue()
 
         async def feed() -> None:
-            async for ask in asks:
-                waiting.put_nowait(ask)
-            waiting.put_nowait(None)
+            try:
+                async for ask in asks:
+                    waiting.put_nowait(ask)
+                waiting.put_nowait(None)
+            except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
+                waiting.put_nowait(error)
 
         feeder = asyncio.create_task(feed())
         try:
             ended = False
             while not ended:
-                batch = [await waiting.get()]
-                while not waiting.empty() and len(batch) < BATCH:
-                    batch.append(waiting.get_nowait())
+                batch: list[Ask] = []
+                while len(batch) < BATCH and (not batch or not waiting.empty()):
+                    item = await waiting.get()
+                    if isinstance(item, BaseException):
+                        raise item
+                    if item is None:
+                        ended = True
+                        break
+                    batch.append(item)
                     await asyncio.sleep(0)  # lets the feed hand over what is ready
-                ended = batch[-1] is None
-                asked = [ask for ask in batch if ask is not None]
-                if asked:
-                    for outcome in await asyncio.to_thread(self._run, asked):
+                if batch:
+                    for outcome in await asyncio.to_thread(self._run, batch):
                         yield outcome
         finally:
             feeder.cancel()
