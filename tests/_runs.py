@@ -46,6 +46,11 @@ class Done:
         return json.loads(self.out)
 
 
+def unmeasured() -> dict[str, str]:
+    """`environment` without coverage's, for a child that may not write where coverage keeps its data."""
+    return {k: v for k, v in environment().items() if not k.startswith("COVERAGE_")}
+
+
 def command(*words: str | Path, cwd: Path, env: Mapping[str, str] | None = None, **options: Any) -> Done:
     """The installed `thousandfold` as a process of its own; no bug may show itself on the way."""
     done = subprocess.run(

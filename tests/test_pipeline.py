@@ -33,6 +33,7 @@ from ._runs import (
     release_in,
     serving,
     started,
+    unmeasured,
 )
 
 SIZE = 16
@@ -188,7 +189,7 @@ main()
 def limited(kilobytes: int, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command where no file may grow past a size: what a full disk looks like to whoever writes."""
     script = [sys.executable, "-c", LIMITED, str(kilobytes * 1024), *words]
-    return subprocess.run(script, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)
+    return subprocess.run(script, cwd=cwd, env=unmeasured(), capture_output=True, text=True, check=False)
 
 
 def is_one_clear_message(done: subprocess.CompletedProcess[str]) -> bool:
