@@ -41,7 +41,7 @@ class Run:
     exemplars  `id, messages, because, facet, score` and one column per axis, in greedy order
     funnel     rows by step, and why the others were dropped
     release    the release's directory; None where not one draft could be selected
-    summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, exit`
+    summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, given_up, exit`
     """
 
     exemplars: pl.DataFrame
@@ -109,6 +109,7 @@ def run(
         "judged": "unchecked" if models.judge else "unjudged",
         "funnel": result.funnel,
         "shortfalls": result.selection.shortfalls.to_dicts(),
+        **result.state.so_far.as_dict(),
         "exit": result.exit_code,
     }
     return Run(result.exemplars, result.funnel, release, summary)
@@ -134,6 +135,8 @@ def load(out: str | Path) -> Run:
         "judged": manifest["judged"],
         "funnel": manifest["funnel"],
         "shortfalls": manifest["shortfalls"],
+        "given_up": manifest.get("given_up", []),
+        "saturated": manifest.get("saturated", []),
         "exit": manifest["exit"],
     }
     return Run(exemplars, manifest["funnel"], release, summary)

@@ -18,6 +18,7 @@ from .errors import ThousandfoldError
 
 if TYPE_CHECKING:
     from .asking import StopSignal
+    from .output import Output
 
 Command = Callable[..., Any]
 
@@ -184,15 +185,19 @@ def refresh(recipe: Path, **options: Any) -> None:
 
 @main.command()
 @out_argument
+@click.option("--coverage", is_flag=True, help="By level: wanted, got, yield, cost, and the next round.")
 @_options("json")
 @_guarded
-def status(out: Path, json: bool) -> None:
+def status(out: Path, coverage: bool, json: bool) -> None:
     """What an output directory holds: replies, cost, releases, and what is unfinished."""
     from .output import Output
     from .release import read_manifest
     from .report import console, state_of, status_report
 
     output = Output.existing(out)
+    if coverage:
+        _print_coverage(output, json)
+        return
     state = state_of(output)
     if json:
         _print_json(state)
@@ -261,6 +266,17 @@ def rehearse(port: int, latency: float, near_copy: float, cut_off: float, hollow
 
     dials = Dials(near_copy=near_copy, cut_off=cut_off, hollow=hollow)
     serve(port, latency_seconds=latency, dials=dials, on_ready=click.echo)
+
+
+def _print_coverage(output: Output, json: bool) -> None:
+    from .report import console, standing_report
+    from .standing import standing_of
+
+    found = standing_of(output)
+    if json:
+        _print_json(found.as_dict())
+    else:
+        console().print(standing_report(found))
 
 
 def _is_rehearsal(done: Any) -> bool:

@@ -6,7 +6,6 @@ plan order. A smaller plan is a prefix of a larger one, so a data set that grows
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -74,32 +73,6 @@ def _can_stand(
     return undecided is not None and any(
         _can_stand({**given, undecided: level}, levels, alive) for level in levels[undecided]
     )
-
-
-def choose_contexts(candidates: pl.DataFrame, deficits: Mapping[tuple[str, str], int], count: int) -> pl.DataFrame:
-    """The `count` candidates that serve the most short levels; ties by plan order, which is balanced.
-
-    `deficits` maps (axis, level) to how many exemplars it lacks. Each chosen context takes one off.
-    """
-    if not deficits or count >= candidates.height:
-        return candidates.head(count)
-    lacking = Counter(deficits)
-    axes = sorted({axis for axis, _ in deficits})
-    levels = [list(zip(axes, row, strict=True)) for row in candidates.select(axes).iter_rows()]
-    # What a context serves only shrinks as others are chosen, so its last known worth bounds it (lazy greedy).
-    heap = [(-sum(max(0, lacking[level]) for level in levels[row]), row) for row in range(len(levels))]
-    heapq.heapify(heap)
-    chosen: list[int] = []
-    while len(chosen) < count:
-        known, row = heap[0]
-        worth = sum(max(0, lacking[level]) for level in levels[row])
-        if worth < -known:
-            heapq.heapreplace(heap, (-worth, row))
-            continue
-        heapq.heappop(heap)
-        chosen.append(row)
-        lacking.subtract(levels[row])
-    return candidates[sorted(chosen)]
 
 
 def allowed_forbid(recipe: Recipe, levels: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:

@@ -123,8 +123,7 @@ class Ledger:
         """ask id -> its outcome, for those that are in the ledger."""
         found: dict[str, Outcome] = {}
         with self._lock, self._guarded():
-            for start in range(0, len(ask_ids), 500):  # well under SQLite's limit on bound variables
-                part = ask_ids[start : start + 500]
+            for part in _parts(ask_ids):
                 rows = self._db.execute(
                     "SELECT ask_id, reply, finish_reason, failure, detail, prompt_tokens, completion_tokens,"
                     " served_model, attempts, seconds FROM outcomes"
@@ -159,6 +158,19 @@ class Ledger:
         with self._lock, self._guarded():
             row = self._db.execute("SELECT model, request FROM outcomes WHERE ask_id = ?", (ask_id,)).fetchone()
         return None if row is None else (row[0], json.loads(zlib.decompress(row[1])))
+
+    def costs(self, ask_ids: Sequence[str]) -> dict[str, tuple[int | None, int]]:
+        """ask id -> (micro-dollars, None where unknown; tokens as a limit counts them), for those in the ledger."""
+        found: dict[str, tuple[int | None, int]] = {}
+        with self._lock, self._guarded():
+            for part in _parts(ask_ids):
+                rows = self._db.execute(
+                    "SELECT ask_id, cost_microusd, counted_tokens FROM outcomes"
+                    f" WHERE ask_id IN ({','.join('?' * len(part))})",
+                    part,
+                )
+                found.update((row[0], (row[1], row[2])) for row in rows)
+        return found
 
     def spent(self) -> Spent:
         with self._lock, self._guarded():
@@ -247,6 +259,11 @@ _COLUMNS = (
     "ask_id, model, purpose, request, reply, finish_reason, failure, detail, prompt_tokens,"
     " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts, seconds"
 )
+
+
+def _parts(ask_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ask_ids), 500):  # well under SQLite's limit on bound variables
+        yield ask_ids[start : start + 500]
 
 
 def as_stored(outcome: Outcome) -> Outcome:

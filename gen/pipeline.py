@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ import polars as pl
 from .asking import Asker, StopSignal
 from .budget import Budget
 from .card import card_text
-from .contexts import choose_contexts, heldout_levels, plan_contexts
+from .contexts import heldout_levels, plan_contexts
+from .deficits import Tally
 from .drafts import Novelty, exemplar_prompt_text, longest_path, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
 from .judgements import Judge, judge_drafts, longest_judging
@@ -31,20 +33,17 @@ from .models import Models
 from .output import Output
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
+from .rounds import next_round
 from .seeds import read_seeds
 from .selection import Selection, select_exemplars
-from .state import State, deficits_of, exemplars_of, facts_of, heldout_prompts, make_funnel, redraws_of
+from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
 from .teachers.base import Teacher
 from .verdicts import Closed, give_verdicts
 
 NO_BUDGET = BudgetSettings()
 OK, STOPPED_AT_BUDGET, QUOTAS_NOT_MET = 0, 3, 4
-EXTRA_PLAN = 4
-"""Unused contexts per fresh one wanted, in plan order, for the deficits to choose from."""
 PLAN_AHEAD = 1.125
 """The plan is made once, an eighth longer than the first round needs; most runs never make it again."""
-LOWEST_YIELD = 0.05
-"""The least share of drafts that is reckoned on; and no round asks for more than were drafted before it."""
 FUTILE_DRAFTS = 20
 """A round of so many drafts that adds nothing to the pool says that more of the same will not either."""
 
@@ -219,7 +218,11 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
             on_event(Event("note", {"text": "nothing new comes: none of the last drafts can be used"}))
         if asker.budget.exhausted or fruitless >= 2:
             break
-        todo = later if later.height else _next_contexts(state, desk, wanted)
+        todo = later
+        if not later.height:
+            following = next_round(state, recipe, pool_wanted=wanted, longer=partial(_longer, desk))
+            _tell_what_is_closed(state.so_far, following.so_far, on_event)
+            state.so_far, todo = following.so_far, following.contexts
     state.contexts = state.contexts.sort("split", "set", "position", descending=[True, False, False])
     return state
 
@@ -236,6 +239,16 @@ def _tell_what_is_not_sealed(recipe: Recipe, seeds: pl.DataFrame, on_event: OnEv
     if recipe.settings.heldout.share and without:
         why = "a facet needs four seeds, or one on a sealed level"
         on_event(Event("note", {"text": f"no sealed prompts of {', '.join(without)}: {why}"}))
+
+
+def _tell_what_is_closed(before: Tally, now: Tally, on_event: OnEvent) -> None:
+    """Each cell that gets no more money, once."""
+    known = {gone.cell for gone in before.given_up}
+    for gone in now.given_up:
+        if gone.cell not in known:
+            on_event(Event("note", {"text": f"gives up {gone.words}"}))
+    for axis, level in sorted(now.saturated - before.saturated):
+        on_event(Event("note", {"text": f"{axis} = {level} is saturated: its drafts bring hardly a new idea any more"}))
 
 
 def _interleaved(contexts: pl.DataFrame) -> pl.DataFrame:
@@ -300,29 +313,11 @@ def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataF
     return todo.head(count), todo.slice(count)
 
 
-def _next_contexts(state: State, desk: _Desk, wanted: int) -> pl.DataFrame:
-    """Redraws of what was dropped, and fresh contexts for what is still missing; empty when all is there."""
-    redraws = redraws_of(state, desk.recipe)
-    pool = state.pool
-    deficits = deficits_of(pool, desk.recipe)
-    yield_ = max(pool.height / max(1, state.drafts.height), LOWEST_YIELD)
-    train_redraws = redraws.filter(pl.col("split") == "train").height
-    short = max(wanted - pool.height, max(deficits.values(), default=0))
-    missing = short - int(train_redraws * yield_)
-    count = min(math.ceil(missing / yield_), state.drafts.height)
-    fresh = _fresh(state, desk, deficits, count) if count > 0 else state.contexts.clear()
-    if not short:
-        redraws = redraws.filter(pl.col("split") == "heldout")
-    return pl.concat([redraws, fresh.with_columns(draw=pl.lit(0, pl.UInt8))])
-
-
-def _fresh(state: State, desk: _Desk, deficits: Mapping[tuple[str, str], int], count: int) -> pl.DataFrame:
-    while True:
-        unused = desk.planned.filter(~pl.col("id").is_in(state.contexts["id"].implode()))
-        if unused.height >= EXTRA_PLAN * count:
-            return choose_contexts(unused.head(EXTRA_PLAN * count), deficits, count)
-        longer = desk.planned.height * 2 + EXTRA_PLAN * count
-        desk.planned = plan_contexts(desk.recipe, desk.seeds, train=longer, heldout=0)
+def _longer(desk: _Desk, count: int) -> pl.DataFrame:
+    """At least `count` training contexts of the plan; a longer plan begins with the shorter one."""
+    if desk.planned.height < count:
+        desk.planned = plan_contexts(desk.recipe, desk.seeds, train=count, heldout=0)
+    return desk.planned
 
 
 def _exit_code(asker: Asker, selected: int, selection: Selection, recipe: Recipe) -> int:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .card import REHEARSAL_NOTE
+from .deficits import GivenUp
 from .errors import OutputError
 from .output import Output
 from .recipe import Recipe
@@ -53,6 +54,7 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     if summary["judged"] == "unjudged":
         lines.append("unjudged: no judge was configured, so form decided the order; the release says so")
     lines += [f"short: {s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in summary["shortfalls"]]
+    lines += [f"given up: {GivenUp.from_dict(gone).words}" for gone in summary["given_up"]]
     if summary["release"] and not summary["new"]:
         lines.append("nothing changed: the release that stands holds the same content")
     if summary["accepted"] < summary["size"]:
@@ -190,6 +192,37 @@ def status_report(state: Mapping[str, Any], funnel: Mapping[str, Any] | None) ->
     if funnel:
         parts += [Text(""), funnel_table(funnel)]
     return Group(*parts)
+
+
+def standing_report(found: Any) -> Group:
+    """`gen.standing.Standing` as a table, one row a level, and the cells that are given up."""
+    table = Table(title=f"coverage of release {found.release}", title_justify="left", box=None, pad_edge=False)
+    for name in ("axis", "level"):
+        table.add_column(name, overflow="fold")
+    for name in ("wanted", "got", "pool", "drafts", "yield", "USD each", "tokens each", "new ideas", "next round"):
+        table.add_column(name, justify="right")
+    axis = ""
+    for row in found.levels.iter_rows(named=True):
+        coming = f"{row['next']} contexts" if row["next"] else "" if row["state"] == "open" else row["state"]
+        table.add_row(
+            "" if row["axis"] == axis else row["axis"],
+            row["level"],
+            *(str(row[name]) for name in ("wanted", "got", "pool", "drafts")),
+            *_figures(row, {"yield": ".0%", "usd_per_accepted": ".4f", "tokens_per_accepted": ",.0f"}),
+            *_figures(row, {"missing_mass": ".0%"}),
+            coming,
+        )
+        axis = row["axis"]
+    lines = [f"given up: {gone.words}" for gone in found.given_up]
+    lines.append(
+        "each: of an accepted exemplar · new ideas: chance that the next accepted draft brings one (Good-Turing)"
+    )
+    return Group(table, Text(""), *(Text(line) for line in lines))
+
+
+def _figures(row: Mapping[str, Any], formats: Mapping[str, str]) -> Iterator[str]:
+    for name, form in formats.items():
+        yield "–" if row[name] is None else format(row[name], form)
 
 
 def damage_of(output: Output) -> list[str]:

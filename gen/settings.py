@@ -75,6 +75,8 @@ class SelectionSettings(Part):
 
 class RunSettings(Part):
     max_rounds: int = Field(default=8, ge=1)
+    # Failures before a level, or a pair of levels, may be given up: three contexts, each drawn three times.
+    cell_cap: int = Field(default=9, ge=2, le=1000)
     concurrency: int = Field(default=64, ge=1, le=4096)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from .deficits import NOTHING_TRIED, Tally
 from .ledger import Spent
 from .models import Models
 from .recipe import Recipe
-from .selection import Selection, quota_targets
+from .selection import Selection
 from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame
 from .verdicts import kept_ids
 
@@ -29,6 +30,7 @@ class State:
         default_factory=lambda: pl.DataFrame(schema={"id": pl.String, "score": pl.Float64})
     )
     rounds: int = 0
+    so_far: Tally = NOTHING_TRIED
 
     @property
     def kept(self) -> pl.DataFrame:
@@ -78,13 +80,16 @@ def redraws_of(state: State, recipe: Recipe) -> pl.DataFrame:
     )
 
 
-def deficits_of(pool: pl.DataFrame, recipe: Recipe) -> dict[tuple[str, str], int]:
-    """(axis, level) -> how many exemplars the pool lacks for the level's quota."""
-    missing = {}
-    for axis, quotas in quota_targets(recipe).items():
-        have = Counter(pool[axis])
-        missing.update({(axis, level): n - have[level] for level, n in quotas.items() if n > have[level]})
-    return missing
+def tries_of(state: State) -> pl.DataFrame:
+    """One row per draft for training: its context's columns, and `accepted`, `reason`, `idea` as `tally` wants them."""
+    pool = state.pool.select("id", accepted=True, idea=pl.int_range(pl.len(), dtype=pl.UInt32))
+    dropped = state.verdicts.filter(~pl.col("kept")).select("id", "reason").unique("id", keep="first")
+    contexts = state.contexts.filter(pl.col("split") == "train").rename({"id": "context_id"})
+    rows = state.drafts.select("id", "context_id").join(contexts, on="context_id", maintain_order="left")
+    rows = rows.join(pool, on="id", how="left", maintain_order="left")
+    rows = rows.join(dropped, on="id", how="left", maintain_order="left")
+    accepted = pl.col("accepted").fill_null(value=False)
+    return rows.with_columns(accepted=accepted, reason=pl.when(~accepted).then(pl.col("reason").fill_null("unscored")))
 
 
 def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -> dict[str, Any]:
@@ -140,5 +145,6 @@ def facts_of(
         "funnel": dict(funnel),
         "certificate": selection.certificate,
         "shortfalls": selection.shortfalls.to_dicts(),
+        **state.so_far.as_dict(),
         "exit": exit_code,
     }

@@ -39,7 +39,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gen.teachers.rehearsal.teacher",),
     ("gen.teachers.rehearsal", "gen.teachers.rehearsal.server"),
     ("gen.teachers",),
-    ("gen.budget", "gen.card", "gen.covering", "gen.feasibility", "gen.greedy", "gen.output"),
+    ("gen.budget", "gen.card", "gen.covering", "gen.deficits", "gen.feasibility", "gen.greedy", "gen.output"),
     ("gen.asking", "gen.forecast", "gen.models", "gen.options"),
     # The rooms: one floor, so that none knows another.
     (
@@ -52,8 +52,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.release",
     ),
     ("gen.state", "gen.init", "gen.waiting"),
+    ("gen.rounds",),
     ("gen.pipeline", "gen.report"),
-    ("gen.ahead", "gen.api", "gen.view"),
+    ("gen.ahead", "gen.api", "gen.standing", "gen.view"),
     ("gen.refresh",),
     ("gen",),
     ("gen.cli",),

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from thousandfold.gen.contexts import SPREAD, allowed_forbid, choose_contexts, heldout_levels, plan_contexts
+from thousandfold.gen.contexts import SPREAD, allowed_forbid, heldout_levels, plan_contexts
 from thousandfold.gen.contexts import plan_strength as strength_of
 from thousandfold.gen.errors import RecipeError
 from thousandfold.gen.recipe import Recipe, load
@@ -202,34 +202,3 @@ def test_the_strength_is_as_asked_and_at_most_the_number_of_axes(tmp_path: Path,
     recipe = load(small_recipe(tmp_path), {"contexts.strength": asked})
     assert len(recipe.axes) == 3
     assert strength_of(recipe) == expected
-
-
-CANDIDATES = pl.DataFrame(
-    {
-        "id": ["c0", "c1", "c2", "c3", "c4"],
-        "domain": ["law", "law", "farm", "farm", "school"],
-        "tone": ["calm", "angry", "calm", "angry", "angry"],
-        "row": [0, 0, 0, 0, 0],  # an axis may be called that
-    }
-)
-
-
-@pytest.mark.parametrize(
-    ("deficits", "count", "expected"),
-    [
-        ({}, 2, ["c0", "c1"]),
-        ({("domain", "school"): 1}, 1, ["c4"]),
-        ({("domain", "farm"): 1, ("tone", "angry"): 1}, 1, ["c3"]),
-        ({("domain", "farm"): 2}, 3, ["c0", "c2", "c3"]),
-        ({("domain", "farm"): 1, ("tone", "angry"): 1}, 2, ["c0", "c3"]),  # one is served by c3, the rest is plan order
-        ({("domain", "school"): 1, ("domain", "law"): 1}, 2, ["c0", "c4"]),
-        ({("domain", "sea"): 9}, 2, ["c0", "c1"]),
-        ({("domain", "school"): 1}, 9, ["c0", "c1", "c2", "c3", "c4"]),
-    ],
-)
-def test_the_contexts_chosen_serve_what_is_short_and_come_in_plan_order(
-    deficits: Mapping[tuple[str, str], int], count: int, expected: list[str]
-) -> None:
-    chosen = choose_contexts(CANDIDATES, deficits, count)
-    assert chosen["id"].to_list() == expected
-    assert chosen.columns == CANDIDATES.columns

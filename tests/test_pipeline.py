@@ -354,7 +354,10 @@ def test_a_context_whose_draft_is_dropped_is_drawn_again_at_most_twice(tmp_path:
         broken = ask.purpose == "exemplar" and "stance: angry" in ask.messages[-1].content
         return "I would rather not." if broken else plain_reply(ask)
 
-    run = gen.run(RESPECT, size=24, out=tmp_path, teacher=Scripted(sometimes_broken), judge="none")
+    recipe = copied(RESPECT, tmp_path / "patient")
+    with (recipe / "recipe.toml").open("a", encoding="utf-8") as settings:
+        settings.write("\n[run]\ncell_cap = 1000 # else a stance in which nothing passes is given up before\n")
+    run = gen.run(recipe, size=24, out=tmp_path / "out", teacher=Scripted(sometimes_broken), judge="none")
     found = tables(run)
     rows = found["drafts"].join(found["contexts"].rename({"id": "context_id"}), on="context_id")
     angry, others = rows.filter(pl.col("stance") == "angry"), rows.filter(pl.col("stance") != "angry")

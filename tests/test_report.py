@@ -36,7 +36,8 @@ FUNNEL: dict[str, Any] = {
 }  # fmt: skip
 SUMMARY: dict[str, Any] = {
     "release": "out/releases/x", "name": "x", "new": True, "size": 40, "accepted": 40, "asked": 10, "replayed": 5,
-    "paid_usd": 0.25, "rounds": 2, "judged": "unchecked", "funnel": FUNNEL, "shortfalls": [], "exit": 0,
+    "paid_usd": 0.25, "rounds": 2, "judged": "unchecked", "funnel": FUNNEL, "shortfalls": [], "given_up": [],
+    "exit": 0,
 }  # fmt: skip
 
 
@@ -74,6 +75,10 @@ def test_the_funnel_names_what_was_dropped_beside_the_step() -> None:
         ({"new": False}, "nothing changed: the release that stands holds the same content"),
         ({"accepted": 12}, "12 of 40 exemplars"),
         ({"accepted": 0, "release": None, "new": False}, "0 of 40 exemplars; no release"),
+        (
+            {"given_up": [{"cell": {"domain": "law", "tone": "angry"}, "tries": 9, "reasons": {"cut_off": 9}}]},
+            "given up: domain = law and tone = angry: 9 drafts, all dropped (cut_off 9)",
+        ),
         (
             {"shortfalls": [{"axis": "domain", "level": "law", "wanted": 5, "got": 2}]},
             "short: domain = law: 2 of 5",

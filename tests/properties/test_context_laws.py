@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import polars as pl
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from thousandfold.gen.contexts import choose_contexts, plan_contexts
+from thousandfold.gen.contexts import plan_contexts
 from thousandfold.gen.errors import RecipeError
 from thousandfold.gen.recipe import Axis, Recipe, Rubric, Settings
 from thousandfold.gen.seeds import read_seeds
@@ -73,24 +72,3 @@ def test_plans_keep_to_the_rules_the_seals_and_the_lineages_and_grow_by_prefixes
         assert part.sort("position").equals(whole.head(part.height)), name
     assert small.filter(pl.col("split") == "train").height == train
     assert small.filter(pl.col("split") == "heldout").height in (0, heldout)
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=25),
-    st.dictionaries(st.tuples(st.just("one"), st.sampled_from("abcd")), st.integers(0, 4)),
-    st.dictionaries(st.tuples(st.just("two"), st.sampled_from("xyz")), st.integers(0, 4)),
-    st.integers(0, 25),
-)
-def test_deficits_choose_what_a_search_through_all_candidates_would(
-    cells: list[tuple[str, str]], one: dict[tuple[str, str], int], two: dict[tuple[str, str], int], count: int
-) -> None:
-    candidates = pl.DataFrame(cells, schema={"one": pl.String, "two": pl.String}, orient="row").with_row_index("at")
-    deficits = one | two
-    lacking, left = Counter(deficits), list(candidates.rows(named=True))
-    expected: list[int] = []
-    while left and len(expected) < count:
-        worths = [sum(max(0, lacking[axis, row[axis]]) for axis in ("one", "two")) for row in left]
-        best = left.pop(worths.index(max(worths)))
-        expected.append(best["at"])
-        lacking.subtract([("one", best["one"]), ("two", best["two"])])
-    assert choose_contexts(candidates, deficits, count)["at"].to_list() == sorted(expected)
