@@ -14,9 +14,19 @@ if TYPE_CHECKING:
     from .duplicates import near_duplicates
     from .form import form, form_scores
     from .minhash import MinHashIndex
+    from .secrets import masked_secrets, secrets
     from .verdict import VERDICT, FilterError
 
-__all__ = ["FilterError", "MinHashIndex", "VERDICT", "form", "form_scores", "near_duplicates"]  # noqa: RUF022 (plain order)
+__all__ = [  # noqa: RUF022 (plain order)
+    "FilterError",
+    "MinHashIndex",
+    "VERDICT",
+    "form",
+    "form_scores",
+    "masked_secrets",
+    "near_duplicates",
+    "secrets",
+]
 
 _HOME = {
     "FilterError": "verdict",
@@ -24,7 +34,9 @@ _HOME = {
     "VERDICT": "verdict",
     "form": "form",
     "form_scores": "form",
+    "masked_secrets": "secrets",
     "near_duplicates": "duplicates",
+    "secrets": "secrets",
 }
 
 
