@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .duplicates import near_duplicates
     from .form import form, form_scores
+    from .masks import content_words, slot_masked
     from .minhash import MinHashIndex
     from .secrets import masked_secrets, secrets
     from .verdict import VERDICT, FilterError
@@ -21,22 +22,26 @@ __all__ = [  # noqa: RUF022 (plain order)
     "FilterError",
     "MinHashIndex",
     "VERDICT",
+    "content_words",
     "form",
     "form_scores",
     "masked_secrets",
     "near_duplicates",
     "secrets",
+    "slot_masked",
 ]
 
 _HOME = {
     "FilterError": "verdict",
     "MinHashIndex": "minhash",
     "VERDICT": "verdict",
+    "content_words": "masks",
     "form": "form",
     "form_scores": "form",
     "masked_secrets": "secrets",
     "near_duplicates": "duplicates",
     "secrets": "secrets",
+    "slot_masked": "masks",
 }
 
 
