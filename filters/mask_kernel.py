@@ -203,10 +203,9 @@ def mask(
     position = 0
     for row in range(len(offsets) - 1):
         start, end = offsets[row], offsets[row + 1]
-        most = (end - start) // 2 + 2
-        # Scripts without blanks may part at every digit: a word is at least a byte, and then has no blank beside it.
-        places, hashes = np.empty((2 * most, 3), np.int64), np.empty((2 * most, 3), np.uint64)
-        flags = np.empty(2 * most, np.uint8)
+        most = (end - start) // 2 + 1  # a letter and a blank, or a digit and a sign of three bytes and more
+        places, hashes = np.empty((most, 3), np.int64), np.empty((most, 3), np.uint64)
+        flags = np.empty(most, np.uint8)
         count = find_words(data, start, end, kinds, lower, places, hashes, flags)
         slots = np.zeros(count, np.bool_)
         for word in range(count):

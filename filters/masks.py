@@ -106,7 +106,7 @@ class _Terms:
 
 def _masked(rows: pl.Series, owned: _Terms, start: int, min_words: int) -> list[str | None]:
     data, offsets = _bytes_of(rows)
-    out = np.empty(len(data) + 1, np.uint8)
+    out = np.empty(2 * len(data), np.uint8)  # a blank is written where digits touch a script without blanks
     ends, left = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     own_starts = owned.own_starts[start : start + len(rows) + 1]
     with np.errstate(over="ignore"):  # a hash wraps around; only code that is not compiled says so
