@@ -7,81 +7,18 @@ last letter is known as well: "nurses" is found by "nurse".
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Callable
-from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
+from .letters import DIGIT, FACTOR, NEWLINE, OPENS, SPACE, STOP, TABLE_SIZE, UPPER, WORD, code_point, compiled, kind_of
 
-_njit: Any
-try:
-    from numba import njit as _njit
-except ImportError:  # a platform without numba: slow, and the same results
-    _njit = None
-
-
-def compiled(function: FunctionT) -> FunctionT:
-    """The function as machine code, kept on disk for the next process; as it is where there is no numba."""
-    done: FunctionT = function if _njit is None else _njit(cache=True, nogil=True)(function)
-    return done
-
-
-WORD, UPPER, DIGIT, SPACE, STOP, OPENS, NEWLINE = 1, 2, 4, 8, 16, 32, 64
-TABLE_SIZE = 0x20000  # above, up to 0x40000, lie CJK ideographs: words without case
 CJK = 0x2E80
 SLOT_BYTE = ord("0")
 NAMES_ARE_AT_MOST = 6  # of so many words one may begin a name: more are a language that capitalises its nouns
 
-_FACTOR = np.uint64(0x9E37_79B9_7F4A_7C15)
 _A, _E, _I, _S = 0x61, 0x65, 0x69, 0x73  # lowered: I and A are words of their own
 _CAPITAL, _INSIDE, _NUMBER, _ACRONYM = 1, 2, 4, 8
-
-
-@cache
-def tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
-    """(what each code point is, as bits; its lower case), for the code points below TABLE_SIZE."""
-    letters = [chr(point) for point in range(TABLE_SIZE)]
-    is_word = re.compile(r"\w").match
-    kinds = np.zeros(TABLE_SIZE, np.uint8)
-    for point, letter in enumerate(letters):
-        category = unicodedata.category(letter)
-        kinds[point] = (
-            WORD * (is_word(letter) is not None)
-            + UPPER * (category in ("Lu", "Lt"))
-            + DIGIT * (category == "Nd")
-            + SPACE * letter.isspace()
-            + STOP * (letter in ".!?:…。！？।؟")
-            + OPENS * (letter in "\"'([{" or category in ("Ps", "Pi"))
-            + NEWLINE * (letter in "\n\r\x0b\x0c\u2028\u2029")
-        )
-    lower = np.array([ord(letter.lower()) if len(letter.lower()) == 1 else ord(letter) for letter in letters])
-    return kinds, lower.astype(np.uint32)
-
-
-@compiled
-def _code_point(data: Any, at: int) -> tuple[int, int]:  # pragma: no cover (compiled)
-    """(code point that begins at this byte, the byte behind it)."""
-    first = int(data[at])
-    if first < 0x80:
-        return first, at + 1
-    if first < 0xE0:
-        return ((first & 0x1F) << 6) | (int(data[at + 1]) & 0x3F), at + 2
-    rest = ((int(data[at + 1]) & 0x3F) << 6) | (int(data[at + 2]) & 0x3F)
-    if first < 0xF0:
-        return ((first & 0x0F) << 12) | rest, at + 3
-    return ((first & 0x07) << 18) | (rest << 6) | (int(data[at + 3]) & 0x3F), at + 4
-
-
-@compiled
-def _kind(point: int, kinds: Any) -> int:  # pragma: no cover (compiled)
-    if point < TABLE_SIZE:
-        return int(kinds[point])
-    return WORD if point < 2 * TABLE_SIZE else 0
 
 
 @compiled
@@ -95,8 +32,8 @@ def find_words(
     is_letter = False  # a capital alone: the stop behind it ends no sentence
     before = SPACE
     while at < end:
-        point, behind = _code_point(data, at)
-        kind = _kind(point, kinds)
+        point, behind = code_point(data, at)
+        kind = kind_of(point, kinds)
         if not kind & WORD:
             if kind & NEWLINE or (is_stopped and kind & SPACE) or (kind & OPENS and not before & WORD):
                 is_first = True
@@ -112,7 +49,7 @@ def find_words(
         while kind & WORD and not (length and (is_cjk or point >= CJK) and bool(kind & DIGIT) != bool(before & DIGIT)):
             low = int(lower[point]) if point < TABLE_SIZE else point
             least, less = less, whole
-            whole = whole * _FACTOR + np.uint64(low + 1)
+            whole = whole * FACTOR + np.uint64(low + 1)
             has_digit = has_digit or bool(kind & DIGIT)
             is_upper = is_upper and bool(kind & UPPER)
             is_cjk = point >= CJK
@@ -121,8 +58,8 @@ def find_words(
             at = behind
             if at >= end:
                 break
-            point, behind = _code_point(data, at)
-            kind = _kind(point, kinds)
+            point, behind = code_point(data, at)
+            kind = kind_of(point, kinds)
         places[count, 1] = at
         places[count, 2] = max(1, length // 2) if is_cjk else 1
         hashes[count, 0] = whole

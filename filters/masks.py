@@ -20,7 +20,8 @@ import numpy.typing as npt
 import polars as pl
 
 from . import mask_kernel as kernel
-from .columns import shown, text_column
+from .texts import shown, text_column
+from .letters import bytes_of, starts_of, tables
 from .verdict import FilterError
 
 SLOT = "0"
@@ -99,19 +100,19 @@ class _Terms:
         own = [[numbers.setdefault(term, len(numbers)) for term in row or ()] for row in lists]
         words = [_word_hashes(term.replace("_", " ")) for term in numbers]
         self.own = np.fromiter(chain.from_iterable(own), np.int64)
-        self.own_starts = _starts([len(row) for row in own])
-        self.starts = _starts([len(hashes) for hashes in words])
+        self.own_starts = starts_of([len(row) for row in own])
+        self.starts = starts_of([len(hashes) for hashes in words])
         self.hashes = np.concatenate(words) if words else np.zeros(0, np.uint64)
 
 
 def _masked(rows: pl.Series, owned: _Terms, start: int, min_words: int) -> list[str | None]:
-    data, offsets = _bytes_of(rows)
+    data, offsets = bytes_of(rows)
     out = np.empty(2 * len(data), np.uint8)  # a blank is written where digits touch a script without blanks
     ends, left = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     own_starts = owned.own_starts[start : start + len(rows) + 1]
     with np.errstate(over="ignore"):  # a hash wraps around; only code that is not compiled says so
         kernel.mask(
-        data, offsets, *kernel.tables(), _number_words(), own_starts, owned.own, owned.starts, owned.hashes,
+        data, offsets, *tables(), _number_words(), own_starts, owned.own, owned.starts, owned.hashes,
         out, ends, left,
     )  # fmt: skip
     said = out.tobytes()
@@ -123,23 +124,12 @@ def _masked(rows: pl.Series, owned: _Terms, start: int, min_words: int) -> list[
     ]
 
 
-def _bytes_of(rows: pl.Series) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """(the bytes of all texts, where each begins and the last ends)."""
-    filled = rows.fill_null("")
-    data = np.frombuffer(b"".join(filled.cast(pl.Binary).to_list()), np.uint8)
-    return data, _starts(filled.str.len_bytes().to_list())
-
-
-def _starts(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
-    return np.cumsum([0, *lengths], dtype=np.int64)
-
-
 def _word_hashes(text: str) -> npt.NDArray[np.uint64]:
     data = np.frombuffer(text.encode(), np.uint8)
     places, hashes = np.empty((len(data) + 1, 3), np.int64), np.empty((len(data) + 1, 3), np.uint64)
     flags = np.empty(len(data) + 1, np.uint8)
     with np.errstate(over="ignore"):
-        count = kernel.find_words(data, 0, len(data), *kernel.tables(), places, hashes, flags)
+        count = kernel.find_words(data, 0, len(data), *tables(), places, hashes, flags)
     return hashes[:count, 0]
 
 

@@ -20,7 +20,7 @@ from typing import NamedTuple, overload
 import numpy as np
 import polars as pl
 
-from .columns import text_column
+from .texts import text_column
 from .secret_shapes import LIKELY, SHAPES
 
 SPAN = pl.Struct({"kind": pl.String, "start": pl.UInt32, "length": pl.UInt32})
