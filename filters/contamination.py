@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
-from .texts import shown, text_column
 from .ngrams import NgramIndex
+from .texts import shown, text_column
 from .verdict import FilterError
 
 NGRAM = 8

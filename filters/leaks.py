@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from .texts import shown, text_column
 from .ngrams import NgramIndex
+from .texts import shown, text_column
 from .vectors import Embedder, Vectors, nearest, vectors_of
 from .verdict import FilterError
 

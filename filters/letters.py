@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -12,22 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from .backend import backend, kernel
+from .characters import UNSPACED, characters
+from .characters import WORD as IS_WORD
+
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
-_njit: Any
-try:
-    from numba import njit as _njit
-except ImportError:  # a platform without numba: slow, and the same results
-    _njit = None
-
-
-is_compiled = _njit is not None
+is_compiled = backend().__name__.endswith("kernels")
 
 
 def compiled(function: FunctionT) -> FunctionT:
-    """The function as machine code, kept on disk for the next process; as it is where there is no numba."""
-    done: FunctionT = function if _njit is None else _njit(cache=True, nogil=True)(function)
-    return done
+    """The function as machine code; where there is no numba as it is: slow, and the same results."""
+    return kernel(function) if is_compiled else function
 
 
 WORD, UPPER, DIGIT, SPACE, STOP, OPENS, NEWLINE, ALONE = 1, 2, 4, 8, 16, 32, 64, 128
@@ -35,29 +30,26 @@ WORD, UPPER, DIGIT, SPACE, STOP, OPENS, NEWLINE, ALONE = 1, 2, 4, 8, 16, 32, 64,
 line; of a script that parts its words by no blank, so that a letter counts as a word where n-grams are cut."""
 TABLE_SIZE = 0x20000  # above, up to 0x40000, lie CJK ideographs: words without case
 FACTOR = np.uint64(0x9E37_79B9_7F4A_7C15)  # odd, so that a step loses nothing: 2^64 / golden ratio
-_NO_BLANKS = re.compile("CJK|IDEOGRAPH|HIRAGANA|KATAKANA|THAI|LAO |KHMER|MYANMAR|TIBETAN")
 
 
 @cache
 def tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint32]]:
     """(what each code point is, as bits; its lower case), for the code points below TABLE_SIZE."""
-    letters = [chr(point) for point in range(TABLE_SIZE)]
-    is_word = re.compile(r"\w").match
-    kinds = np.zeros(TABLE_SIZE, np.uint8)
-    for point, letter in enumerate(letters):
+    known = characters()
+    flags = known.flags[:TABLE_SIZE]
+    kinds = np.where(flags & IS_WORD, WORD, 0).astype(np.uint8) | np.where(flags & UNSPACED, ALONE, 0).astype(np.uint8)
+    for point in range(TABLE_SIZE):
+        letter = chr(point)
         category = unicodedata.category(letter)
-        kinds[point] = (
-            WORD * (is_word(letter) is not None)
-            + UPPER * (category in ("Lu", "Lt"))
+        kinds[point] |= (
+            UPPER * (category in ("Lu", "Lt"))
             + DIGIT * (category == "Nd")
             + SPACE * letter.isspace()
             + STOP * (letter in ".!?:…。！？।؟")
             + OPENS * (letter in "\"'([{" or category in ("Ps", "Pi"))
             + NEWLINE * (letter in "\n\r\x0b\x0c\u2028\u2029")
-            + ALONE * (point > 0xE00 and _NO_BLANKS.match(unicodedata.name(letter, "")) is not None)
         )
-    lower = np.array([ord(letter.lower()) if len(letter.lower()) == 1 else ord(letter) for letter in letters])
-    return kinds, lower.astype(np.uint32)
+    return kinds, known.lower[:TABLE_SIZE]
 
 
 @compiled

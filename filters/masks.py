@@ -20,8 +20,8 @@ import numpy.typing as npt
 import polars as pl
 
 from . import mask_kernel as kernel
-from .texts import shown, text_column
 from .letters import bytes_of, starts_of, tables
+from .texts import shown, text_column
 from .verdict import FilterError
 
 SLOT = "0"

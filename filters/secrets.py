@@ -20,8 +20,8 @@ from typing import NamedTuple, overload
 import numpy as np
 import polars as pl
 
-from .texts import text_column
 from .secret_shapes import LIKELY, SHAPES
+from .texts import text_column
 
 SPAN = pl.Struct({"kind": pl.String, "start": pl.UInt32, "length": pl.UInt32})
 """Where a secret stands, in characters: what it is, and not a letter of it."""

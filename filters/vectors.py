@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from .texts import shown
 from .embed import embed
+from .texts import shown
 from .verdict import FilterError
 
 Embedder: TypeAlias = Callable[[Sequence[str]], npt.ArrayLike]
