@@ -67,7 +67,7 @@ class LeakIndex:
         self._ngrams = NgramIndex(ngram=ngram)
         self._keys: list[str] = []
         self._of_lineage: dict[str, int] = {}
-        self._vectors: list[Vectors] = []
+        self._vectors: Vectors | None = None
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -78,7 +78,8 @@ class LeakIndex:
         ancestors = _column_of(lineages, len(column), "lineages")
         _check_count("keys", len(owned), len(column))
         if self.cosine_limit is not None:
-            self._vectors.append(vectors_of(column, self._embedder))
+            vectors = vectors_of(column, self._embedder)
+            self._vectors = vectors if self._vectors is None else self._vectors.joined(vectors)
         for number, ancestor in enumerate(ancestors, start=len(self._keys)):
             if ancestor is not None:
                 self._of_lineage.setdefault(ancestor, number)
@@ -94,28 +95,23 @@ class LeakIndex:
         column = text_column(texts)
         ancestors = _column_of(lineages, len(column), "lineages")
         rows: list[tuple[object, ...]] = [(True, None, 0.0, self.containment_limit, None, None)] * len(column)
-        if self.cosine_limit is not None and self._keys:
-            self._by_meaning(column, rows, self.cosine_limit)
-        for found in self._ngrams.best(column, by_text=are_sealed):
-            share = min(1.0, found.shared / (found.text_size if are_sealed else found.item_size))
+        if self.cosine_limit is not None and self._vectors is not None:
+            found = nearest(vectors_of(column, self._embedder), self._vectors)
+            for row in np.flatnonzero(found.cosine >= self.cosine_limit).tolist():
+                twin, cosine = self._keys[int(found.number[row])], float(found.cosine[row])
+                rows[row] = (False, "held_out_neighbour", cosine, self.cosine_limit, twin, None)
+        for best in self._ngrams.best(column, by_text=are_sealed):
+            share = min(1.0, best.shared / (best.text_size if are_sealed else best.item_size))
             if share >= self.containment_limit:
-                twin, span = self._keys[found.item], found.span
-                rows[found.row] = (False, "held_out_leak", share, self.containment_limit, twin, span)
-            elif rows[found.row][0]:
-                rows[found.row] = (True, None, share, self.containment_limit, None, None)
+                twin, span = self._keys[best.item], best.span
+                rows[best.row] = (False, "held_out_leak", share, self.containment_limit, twin, span)
+            elif rows[best.row][0]:
+                rows[best.row] = (True, None, share, self.containment_limit, None, None)
         for row, ancestor in enumerate(ancestors):
             number = None if ancestor is None else self._of_lineage.get(ancestor)
             if number is not None:
                 rows[row] = (False, "held_out_lineage", 1.0, 1.0, self._keys[number], None)
         return pl.DataFrame(rows, schema=dict(LEAKS), orient="row")
-
-    def _by_meaning(self, column: pl.Series, rows: list[tuple[object, ...]], limit: float) -> None:
-        vectors = vectors_of(column, self._embedder)
-        self._vectors = [Vectors.joined(self._vectors)]
-        found = nearest(vectors, self._vectors[0])
-        for row in np.flatnonzero(found.cosine >= limit).tolist():
-            twin = self._keys[int(found.number[row])]
-            rows[row] = (False, "held_out_neighbour", float(found.cosine[row]), limit, twin, None)
 
 
 def leaks(

@@ -40,9 +40,23 @@ class Vectors:
     def take(self, which: slice | npt.NDArray[np.int64]) -> Vectors:
         return Vectors(self.rows[which], self.squares[which])
 
-    @classmethod
-    def joined(cls, parts: Sequence[Vectors]) -> Vectors:
-        return cls(np.concatenate([part.rows for part in parts]), np.concatenate([part.squares for part in parts]))
+    def joined(self, more: Vectors) -> Vectors:
+        """These and then those. Raises FilterError where both say something, in vectors of different sizes."""
+        size = self.size if self.squares.any() else more.size
+        one, other = self.sized(size), more.sized(size)
+        return Vectors(np.concatenate([one.rows, other.rows]), np.concatenate([one.squares, other.squares]))
+
+    @property
+    def size(self) -> int:
+        return int(self.rows.shape[1])
+
+    def sized(self, size: int) -> Vectors:
+        """With vectors of `size` numbers, which only zeros can take on."""
+        if size == self.size:
+            return self
+        if self.squares.any():
+            raise _refused(f"the embedder answered with vectors of {size} numbers, and then of {self.size}")
+        return Vectors(np.zeros((len(self), size), np.int16), self.squares)
 
 
 class Nearest(NamedTuple):
@@ -114,6 +128,8 @@ def cosines(one: Vectors, many: Vectors) -> npt.NDArray[np.float64]:
 def nearest(queries: Vectors, among: Vectors) -> Nearest:
     """Of each query the nearest of `among`; number 0 and cosine 0 where there is none."""
     numbers, found = np.zeros(len(queries), np.int64), np.zeros(len(queries))
+    queries = queries.sized(among.size) if among.squares.any() else queries
+    among = among.sized(queries.size)
     for block in _blocks(len(queries)):
         for other in _blocks(len(among)):
             near = cosines(queries.take(block), among.take(other))
