@@ -11,20 +11,48 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .contamination import contamination
     from .duplicates import near_duplicates
     from .form import form, form_scores
+    from .leaks import LeakIndex, leaks
+    from .masks import content_words, slot_masked
+    from .meaning import same_meaning
     from .minhash import MinHashIndex
+    from .secrets import masked_secrets, secrets
     from .verdict import VERDICT, FilterError
 
-__all__ = ["FilterError", "MinHashIndex", "VERDICT", "form", "form_scores", "near_duplicates"]  # noqa: RUF022 (plain order)
+__all__ = [  # noqa: RUF022 (plain order)
+    "FilterError",
+    "LeakIndex",
+    "MinHashIndex",
+    "VERDICT",
+    "contamination",
+    "content_words",
+    "form",
+    "form_scores",
+    "leaks",
+    "masked_secrets",
+    "near_duplicates",
+    "same_meaning",
+    "secrets",
+    "slot_masked",
+]
 
 _HOME = {
     "FilterError": "verdict",
+    "LeakIndex": "leaks",
     "MinHashIndex": "minhash",
     "VERDICT": "verdict",
+    "contamination": "contamination",
+    "content_words": "masks",
     "form": "form",
     "form_scores": "form",
+    "leaks": "leaks",
+    "masked_secrets": "secrets",
     "near_duplicates": "duplicates",
+    "same_meaning": "meaning",
+    "secrets": "secrets",
+    "slot_masked": "masks",
 }
 
 

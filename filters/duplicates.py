@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from .minhash import MinHashIndex, Neighbours, Sketch, Sketcher, Sketching, text_list
-from .shingles import text_hash
+from .minhash import MinHashIndex, Neighbours, Sketch, Sketcher, Sketching, text_hash, text_list
 from .verdict import FilterError
 
 DUPLICATES: Mapping[str, type[pl.DataType]] = {

@@ -10,13 +10,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from datasketch import MinHash, MinHashLSH
 
-from .shingles import Shingles, jaccards, shingle_sets
+from .shingles import Shingles, shingle_sets
 from .verdict import FilterError
 
 _RECALL = 0.99  # of the pairs that lie .05 above the threshold, at least this share must become candidates
@@ -138,6 +139,17 @@ class Neighbours:
             (similar for similar in found if similar.jaccard >= self._threshold),
             key=lambda similar: (-similar.jaccard, similar.number),
         )
+
+
+def jaccards(one: Shingles, many: list[Shingles]) -> list[float]:
+    """|A ∩ B| / |A ∪ B| of one set with each of many."""
+    shared = [len(np.intersect1d(one, other, assume_unique=True)) for other in many]
+    return [count / (len(one) + len(other) - count) for count, other in zip(shared, many, strict=True)]
+
+
+def text_hash(text: str) -> bytes:
+    """16 bytes of BLAKE2b over the text; lone surrogates are allowed."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _new_lsh(sketching: Sketching) -> MinHashLSH:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thousandfold.filters import FilterError, near_duplicates
-from thousandfold.filters.shingles import jaccards
+from thousandfold.filters.minhash import jaccards
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = Path(os.environ.get("THOUSANDFOLD_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
