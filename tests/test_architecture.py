@@ -20,6 +20,7 @@ MOST_LINES = 350
 # its own lower floors; FOREIGN below says so.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("filters.shingles", "filters.signs", "filters.verdict"),
+    ("filters.statistics",),
     ("filters.embed", "filters.form", "filters.minhash"),
     ("filters.duplicates",),
     ("filters",),
