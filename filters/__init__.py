@@ -14,9 +14,18 @@ if TYPE_CHECKING:
     from .duplicates import near_duplicates
     from .form import form, form_scores
     from .minhash import MinHashIndex
+    from .tics_families import tic_families
     from .verdict import VERDICT, FilterError
 
-__all__ = ["FilterError", "MinHashIndex", "VERDICT", "form", "form_scores", "near_duplicates"]  # noqa: RUF022 (plain order)
+__all__ = [  # noqa: RUF022 (plain order)
+    "FilterError",
+    "MinHashIndex",
+    "VERDICT",
+    "form",
+    "form_scores",
+    "near_duplicates",
+    "tic_families",
+]
 
 _HOME = {
     "FilterError": "verdict",
@@ -25,6 +34,7 @@ _HOME = {
     "form": "form",
     "form_scores": "form",
     "near_duplicates": "duplicates",
+    "tic_families": "tics_families",
 }
 
 

@@ -20,9 +20,9 @@ MOST_LINES = 350
 # its own lower floors; FOREIGN below says so.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("filters.shingles", "filters.signs", "filters.verdict"),
-    ("filters.statistics",),
+    ("filters.statistics", "filters.tics_words"),
     ("filters.embed", "filters.form", "filters.minhash"),
-    ("filters.duplicates",),
+    ("filters.duplicates", "filters.tics_families"),
     ("filters",),
     ("prompts",),
     ("gen.errors", "gen.tables"),
