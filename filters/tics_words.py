@@ -8,7 +8,7 @@ character is one. Works row by row.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -21,6 +21,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MASK = "\ue000"  # private use: stands for a name until the words are cut
 _LETTERS = rf"[\p{{L}}\p{{M}}--[{_UNSPACED}]]+"
 WORD = rf"[{_UNSPACED}]\p{{M}}*|{_MASK}|0|{_LETTERS}(?:'{_LETTERS})*"
+_ANYTHING, _DIGITS = r"[^.!?\n]{1,80}?", r"\d[\d.,:/]*"
+_AROUND = 24  # characters of an example on either side of what it shows
 _BETWEEN_UNSPACED = rf"([{_UNSPACED}]\p{{M}}*) "
 
 # Inside a sentence a capital begins a name; "I" and "I'm" are too short, the first word of a sentence does not count.
@@ -90,3 +92,28 @@ def _checked(texts: pl.Series | Iterable[str | None], name: str) -> Iterable[str
 def _cut(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def as_long(texts: pl.Series | Iterable[str | None], name: str, count: int) -> pl.Series:
+    """A column of texts with one for each of `count` rows, or FilterError."""
+    column = text_column(texts, name=name)
+    if len(column) != count:
+        raise FilterError(
+            what=f"{name} has {len(column)} values for {count} texts",
+            why="each text has one of its own",
+            do="give exactly one value, or None, for each text",
+        )
+    return column
+
+
+def excerpt(text: str, tic: Sequence[str]) -> str:
+    """Where `tic` (words, signs, `_` for other words) stands in `text`, with some of what is around it."""
+    parts = [_ANYTHING if word == "_" else _DIGITS if word == "0" else _loose(word) for word in tic]
+    found = re.search(r"[\W_]{0,4}?".join(parts), text, re.IGNORECASE) if parts else None
+    start, end = (max(0, found.start() - _AROUND), found.end() + _AROUND) if found else (0, 4 * _AROUND)
+    cut = " ".join(text[start:end].split())
+    return ("…" if start else "") + cut + ("…" if end < len(text) else "")
+
+
+def _loose(word: str) -> str:
+    return re.escape(word).replace("'", "['’ʼ＇]")
