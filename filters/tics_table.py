@@ -31,7 +31,7 @@ TICS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 
 SKELETON_TEXTS = 20_000
 """Skeletons are looked for in so many texts of each side: few words make for many frequent n-grams."""
-LEAST_Z = 3.0  # of a telling word: what speaks against the reference's tics is no tic itself
+LEAST_TELLING_RATIO = 1.5  # a word that only lacks the reference's tics beside it is no tic itself
 EXAMPLES = 3
 EXAMPLED = 200  # tics of a kind, the most frequent
 
@@ -107,7 +107,7 @@ def _telling_lines(part: Part, other: Part, telling: Sequence[tuple[int, ...]]) 
     theirs = np.array([len(found) for found in rows_of(other.phrasing, telling)], np.int64)
     test = against(counts, part.texts, theirs, other.texts)
     for i, name in enumerate(readable(part.corpus.vocabulary, telling)):
-        if test.z[i] < LEAST_Z:
+        if test.ratio[i] < LEAST_TELLING_RATIO:
             continue
         tic = Tic(telling[i], rows[i], int(theirs[i]), float(test.ratio[i]), float(test.z[i]), None)
         yield _line(part, other, "telling", name, tic, part.ascending[rows[i]])

@@ -109,6 +109,7 @@ def run(
         "judged": "unchecked" if models.judge else "unjudged",
         "funnel": result.funnel,
         "shortfalls": result.selection.shortfalls.to_dicts(),
+        "capped": result.selection.capped.to_dicts(),
         "exit": result.exit_code,
     }
     return Run(result.exemplars, result.funnel, release, summary)
@@ -134,6 +135,7 @@ def load(out: str | Path) -> Run:
         "judged": manifest["judged"],
         "funnel": manifest["funnel"],
         "shortfalls": manifest["shortfalls"],
+        "capped": manifest.get("capped", []),  # a release made before there were caps
         "exit": manifest["exit"],
     }
     return Run(exemplars, manifest["funnel"], release, summary)

@@ -35,6 +35,7 @@ from .seeds import read_seeds
 from .selection import Selection, select_exemplars
 from .state import State, deficits_of, exemplars_of, facts_of, heldout_prompts, make_funnel, redraws_of
 from .teachers.base import Teacher
+from .tics import tic_facts
 from .verdicts import Closed, give_verdicts
 
 NO_BUDGET = BudgetSettings()
@@ -95,6 +96,7 @@ async def run(
         "selection": selection.table(pool),
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
+    facts["tics"] = tic_facts(selected, seeds, recipe)
     release = write_release(
         output,
         recipe,

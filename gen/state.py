@@ -140,5 +140,6 @@ def facts_of(
         "funnel": dict(funnel),
         "certificate": selection.certificate,
         "shortfalls": selection.shortfalls.to_dicts(),
+        "capped": selection.capped.to_dicts(),
         "exit": exit_code,
     }
