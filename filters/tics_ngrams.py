@@ -25,7 +25,7 @@ BREAK = -1
 DROPPED = -2
 
 SIGNS = r"[.,!?;:…—–()\n。！？，；：、]"
-_TOKEN = rf"{WORD}|{SIGNS}"
+_TOKEN = rf"\p{{N}}+(?:[.,:/]\p{{N}}+)*|{WORD}|{SIGNS}"
 _NUMBER = r"^\p{N}"
 _BATCH_ROWS = 4096
 _CHUNK = 1 << 22  # pairs of which the distinct ones are looked for at once
