@@ -8,6 +8,7 @@ the n-grams that are frequent. Everything is counted in whole numbers: row order
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -61,12 +62,7 @@ class Words(NamedTuple):
 def cut(texts: pl.Series, vocabulary: Vocabulary) -> Words:
     """The words of a String column (nulls have none); lower case, curly apostrophes straight, numbers one word."""
     codes, rows = [], []
-    for start in range(0, len(texts), _BATCH_ROWS):
-        tokens = (
-            texts.slice(start, _BATCH_ROWS)
-            .to_frame("text")
-            .select(pl.col("text").str.to_lowercase().str.replace_all("[’ʼ＇]", "'").str.extract_all(_TOKEN))
-        )
+    for start, tokens in _batches(texts):
         lengths = tokens["text"].list.len().fill_null(0).to_numpy().astype(np.int64)
         flat = tokens.filter(pl.col("text").list.len() > 0).explode("text")
         ends = np.cumsum(lengths + 1)
@@ -76,6 +72,24 @@ def cut(texts: pl.Series, vocabulary: Vocabulary) -> Words:
         rows.append(np.repeat(np.arange(start, start + len(lengths), dtype=np.int32), lengths + 1))
     none = np.zeros(0, np.int32)
     return Words(np.concatenate([none, *codes]), np.concatenate([none, *rows]), len(texts))
+
+
+def _batches(texts: pl.Series) -> Iterator[tuple[int, pl.DataFrame]]:
+    """(first row, `text`: list of tokens) of each batch; while one is being worked on, the next is cut."""
+    starts = range(0, len(texts), _BATCH_ROWS)
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(_tokens, texts.slice(start, _BATCH_ROWS)) for start in starts[:1]]
+        for number, start in enumerate(starts):
+            tokens = ahead.pop().result()
+            ahead += [
+                pool.submit(_tokens, texts.slice(after, _BATCH_ROWS)) for after in starts[number + 1 : number + 2]
+            ]
+            yield start, tokens
+
+
+def _tokens(texts: pl.Series) -> pl.DataFrame:
+    text = pl.col("text").str.to_lowercase().str.replace_all("[’ʼ＇]", "'")
+    return texts.to_frame("text").select(text.str.extract_all(_TOKEN))
 
 
 def cut_all(columns: Sequence[pl.Series]) -> tuple[list[Words], Vocabulary]:

@@ -29,7 +29,7 @@ TICS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "examples": pl.List(pl.String),  # up to three, cut out of texts, for the 200 most frequent of a kind
 }
 
-SKELETON_TEXTS = 20_000
+SKELETON_TEXTS = 5_000
 """Skeletons are looked for in so many texts of each side: few words make for many frequent n-grams."""
 LEAST_TELLING_RATIO = 1.5  # a word that only lacks the reference's tics beside it is no tic itself
 EXAMPLES = 3

@@ -354,7 +354,7 @@ def test_a_context_whose_draft_is_dropped_is_drawn_again_at_most_twice(tmp_path:
         broken = ask.purpose == "exemplar" and "stance: angry" in ask.messages[-1].content
         return "I would rather not." if broken else plain_reply(ask)
 
-    run = gen.run(RESPECT, size=24, out=tmp_path, teacher=Scripted(sometimes_broken), judge="none")
+    run = gen.run(RESPECT, size=20, out=tmp_path, teacher=Scripted(sometimes_broken), judge="none")
     found = tables(run)
     rows = found["drafts"].join(found["contexts"].rename({"id": "context_id"}), on="context_id")
     angry, others = rows.filter(pl.col("stance") == "angry"), rows.filter(pl.col("stance") != "angry")
@@ -362,7 +362,7 @@ def test_a_context_whose_draft_is_dropped_is_drawn_again_at_most_twice(tmp_path:
     assert sorted(set(angry["draw"])) == [0, 1, 2]
     assert set(others["draw"]) == {0}
     assert angry["problem"].null_count() == 0
-    assert run.summary["accepted"] == 24
+    assert run.summary["accepted"] == 20  # no more: they all begin alike
 
 
 def test_a_teacher_that_always_says_the_same_ends_in_few_rounds_with_what_there_is(tmp_path: Path) -> None:
