@@ -34,7 +34,7 @@ def main() -> None:
     answers = [row["output"] for row in json.loads(DATA.read_text(encoding="utf-8")) if row["output"]]
     families = filters.tics(answers).summary.filter(pl.col("measure").str.contains("opening|closing"))
     for row in families.iter_rows(named=True):
-        print(f"{len(answers)} answers: {row['measure']} {row['value']:.4g} {row['of'] or ''}")
+        say(f"{len(answers)} answers: {row['measure']} {row['value']:.4g} {row['of'] or ''}")
     draw = random.Random(1)
     texts = made(answers, given.texts, draw)
     reference = made(answers, given.texts, draw) if given.reference else None
@@ -44,12 +44,17 @@ def main() -> None:
     seconds = time.perf_counter() - start
     megabytes = texts.str.len_bytes().sum() / 1e6
     beside = f" beside {given.texts} others" if given.reference else ""
-    print(f"{given.texts} texts of {megabytes:,.0f} MB{beside}: {seconds:.1f} s, {found.table.height} lines")
-    print(f"peak memory {peak_gb():.2f} GB ({before:.2f} GB before)")
+    say(f"{given.texts} texts of {megabytes:,.0f} MB{beside}: {seconds:.1f} s, {found.table.height} lines")
+    say(f"peak memory {peak_gb():.2f} GB ({before:.2f} GB before)")
 
 
 def made(answers: list[str], count: int, draw: random.Random) -> pl.Series:
     return pl.Series([" ".join(draw.choices(answers, k=8))[:1600] for _ in range(count)], dtype=pl.String)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def peak_gb() -> float:

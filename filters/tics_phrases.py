@@ -49,7 +49,7 @@ class Tic(NamedTuple):
     adjusted_p: float | None
 
 
-class Test(NamedTuple):
+class Comparison(NamedTuple):
     """What a reference says of several counts, each of so many texts."""
 
     ratio: Floats
@@ -74,7 +74,7 @@ def counted_from(texts: int) -> int:
     return max(2, least_count(texts) // 2)
 
 
-def against(counts: Ints, texts: int, reference_counts: Ints, reference_texts: int) -> Test:
+def against(counts: Ints, texts: int, reference_counts: Ints, reference_texts: int) -> Comparison:
     """Each count of `texts` against the count of the same thing in `reference_texts`, both above 0.
 
     ratio       of the two rates, the reference with half a text more, so that none is not infinitely rare
@@ -105,7 +105,7 @@ def against(counts: Ints, texts: int, reference_counts: Ints, reference_texts: i
     tail = bdtrc(counts - 1, both, share)
     chosen = bdtrc(np.minimum(least, counts) - 1, both, share)
     p = np.divide(tail, chosen, out=np.zeros_like(tail), where=chosen > 0)
-    return Test(ratio, z, benjamini_hochberg(np.minimum(p, 1.0)))
+    return Comparison(ratio, z, benjamini_hochberg(np.minimum(p, 1.0)))
 
 
 def tics_of(
@@ -118,7 +118,7 @@ def tics_of(
 ) -> list[Tic]:
     """The listed n-grams of `shortest` to `longest` words, and longer ones where those run on; most frequent first.
 
-    With a reference those that `Test.listed` lists. Without one, the most frequent of three words and more.
+    With a reference those that `Comparison.listed` lists. Without one, the most frequent of three words and more.
     `telling` says which rows of a matrix (m, n) of n-grams are looked at; all, where it is not given.
     """
     grams = []

@@ -19,6 +19,7 @@ from thousandfold.filters.tics_ngrams import BREAK, Vocabulary, Words, cut, cut_
 from thousandfold.filters.tics_phrases import (
     FALSE_DISCOVERY_RATE,
     PRIOR_WEIGHT,
+    Comparison,
     against,
     counted_from,
     least_count,
@@ -122,6 +123,21 @@ def test_a_difference_that_is_there_is_found() -> None:
 @pytest.mark.parametrize(("texts", "least", "from_"), [(1, 2, 2), (300, 2, 2), (2000, 10, 5), (2001, 11, 5)])
 def test_a_tic_stands_in_half_a_per_cent_of_the_texts_and_never_in_just_one(texts: int, least: int, from_: int) -> None:
     assert (least_count(texts), counted_from(texts)) == (least, from_)
+
+
+def test_the_limits_of_the_list_hold_to_the_very_text() -> None:
+    counts, ratio = np.array([9, 10, 10, 10]), np.array([99.0, 99.0, 4.99, 5.0])
+    found = Comparison(ratio, np.full(4, 9.0), np.array([0.0, FALSE_DISCOVERY_RATE, 0.0, 0.0101]))
+    assert found.listed(counts, 2000).tolist() == [False, True, False, False]
+
+
+def test_texts_of_several_batches_are_cut_as_if_they_were_one() -> None:
+    texts = [f"word {'other ' * (row % 3)}" if row % 5 else None for row in range(9001)]
+    (words,), known = words_of(texts)
+    expected = [len(text.split()) if text else 0 for text in texts]
+    assert np.bincount(words.rows[words.codes != BREAK], minlength=9001).tolist() == expected
+    assert (np.bincount(words.rows) == np.array(expected) + 1).all()
+    assert known.words == ["other", "word"]
 
 
 @given(FEW_WORDS)
