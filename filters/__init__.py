@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from .meaning import same_meaning
     from .minhash import MinHashIndex
     from .secrets import masked_secrets, secrets
+    from .tics import Tics, tics
+    from .tics_families import tic_families
+    from .tics_rates import tic_rates
     from .verdict import VERDICT, FilterError
 
 __all__ = [  # noqa: RUF022 (plain order)
     "FilterError",
     "LeakIndex",
     "MinHashIndex",
+    "Tics",
     "VERDICT",
     "contamination",
     "content_words",
@@ -36,12 +40,16 @@ __all__ = [  # noqa: RUF022 (plain order)
     "same_meaning",
     "secrets",
     "slot_masked",
+    "tic_families",
+    "tic_rates",
+    "tics",
 ]
 
 _HOME = {
     "FilterError": "verdict",
     "LeakIndex": "leaks",
     "MinHashIndex": "minhash",
+    "Tics": "tics",
     "VERDICT": "verdict",
     "contamination": "contamination",
     "content_words": "masks",
@@ -53,6 +61,9 @@ _HOME = {
     "same_meaning": "meaning",
     "secrets": "secrets",
     "slot_masked": "masks",
+    "tic_families": "tics_families",
+    "tic_rates": "tics_rates",
+    "tics": "tics",
 }
 
 

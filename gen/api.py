@@ -110,6 +110,7 @@ def run(
         "funnel": result.funnel,
         "shortfalls": result.selection.shortfalls.to_dicts(),
         **result.state.so_far.as_dict(),
+        "capped": result.selection.capped.to_dicts(),
         "exit": result.exit_code,
     }
     return Run(result.exemplars, result.funnel, release, summary)
@@ -137,6 +138,7 @@ def load(out: str | Path) -> Run:
         "shortfalls": manifest["shortfalls"],
         "given_up": manifest.get("given_up", []),
         "saturated": manifest.get("saturated", []),
+        "capped": manifest.get("capped", []),  # a release made before there were caps
         "exit": manifest["exit"],
     }
     return Run(exemplars, manifest["funnel"], release, summary)

@@ -41,6 +41,7 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
         _funnel_table(funnel),
         "## Coverage",
         *(_axis_table(axis, exemplars, recipe) for axis in recipe.axes),
+        *(("## How it begins, ends and repeats itself", _tics(facts["tics"])) if "tics" in facts else ()),
         "## What is not known",
         _limits(facts),
     ]
@@ -77,6 +78,9 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
     if facts["shortfalls"]:
         short = "; ".join(f"{s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in facts["shortfalls"])
         notes.append(f"**Short of its quotas:** {_escaped(short)}.")
+    if facts.get("capped"):
+        full = "; ".join(f"{c['family']} “{c['value']}”: {c['limit']} at most" for c in facts["capped"])
+        notes.append(f"**Places left empty by caps on openings and closings:** {_escaped(full)}.")
     return notes
 
 
@@ -125,6 +129,27 @@ def _axis_table(axis: str, exemplars: pl.DataFrame, recipe: Recipe) -> str:
     sealed = recipe.settings.heldout.levels.get(axis, ())
     cells = [f"{_escaped(level)} {'sealed' if level in sealed else counts[level]}" for level in recipe.levels[axis]]
     return f"**{_escaped(axis)}**: " + " · ".join(cells)
+
+
+def _tics(tics: Mapping[str, Any]) -> str:
+    """Families of openings and closings, and the most frequent phrases beside the reference's rate."""
+    lines = []
+    for kind in ("openings", "closings"):
+        found = tics[kind]
+        low, high = found["top_interval"]
+        lines.append(
+            f"- {kind}: {found['families']} families, as even as {found['effective']:.1f} equal ones; the largest, "
+            f"“{_escaped(found['top'] or '')}”, has {found['top_share']:.1%} (95 % interval {low:.1%} to {high:.1%})"
+        )
+    of = f"in {_escaped(tics['reference'])}"
+    phrases = "; ".join(
+        f"“{_escaped(p['phrase'])}” {p['rate']:.1%}"
+        + ("" if p["reference_rate"] is None else f" ({of} {p['reference_rate']:.1%})")
+        for p in tics["phrases"]
+    )
+    lines.append(f"- most frequent phrases: {phrases or 'none'}")
+    lines.append(f"- phrases at five times the rate {of} or more, and not by chance: {tics['listed']}")
+    return "\n".join(lines)
 
 
 def _limits(facts: Mapping[str, Any]) -> str:

@@ -253,6 +253,35 @@ def verify(out: Path, json: bool) -> None:
 
 
 @main.command()
+@out_argument
+@click.option(
+    "--reference",
+    "references",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Texts, a release or an OUT to compare with; default: the seeds.",
+)
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Most tics of a kind; default 10, JSON all.")
+@_options("json")
+@_guarded
+def tics(out: Path, references: tuple[Path, ...], limit: int | None, json: bool) -> None:
+    """What the exemplars say too often and too much alike, beside the seeds or another reference."""
+    from .output import Output
+    from .tics_report import SHOWN, as_json, measure, tics_report
+
+    measured = measure(Output.existing(out), references)
+    if json:
+        _print_json(as_json(measured, limit))
+        return
+    from .report import console
+
+    screen = console()
+    for part in tics_report(measured, limit or SHOWN):
+        screen.print(part)
+
+
+@main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0 = a free port.")
 @click.option("--latency", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", help="Of every answer.")
 @click.option("--near-copy", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share of near-copies.")

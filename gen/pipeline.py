@@ -38,6 +38,7 @@ from .seeds import read_seeds
 from .selection import Selection, select_exemplars
 from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
 from .teachers.base import Teacher
+from .tics import tic_facts
 from .verdicts import Closed, give_verdicts
 
 NO_BUDGET = BudgetSettings()
@@ -94,6 +95,7 @@ async def run(
         "selection": selection.table(pool),
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
+    facts["tics"] = tic_facts(selected, seeds, recipe)
     release = write_release(
         output,
         recipe,

@@ -94,6 +94,7 @@ def load(
         _lay(table, dotted, value)
     spoken = {key: (names or {}).get(key, key) for key in overrides or {}}
     settings = checked(Settings, table, folder / "recipe.toml", spoken=spoken)
+    files = _with_reference(files, folder, settings.tics.reference)
     axes_table = _toml(folder / "axes.toml", files["axes.toml"])
     axes = {name: checked(Axis, axis, folder / "axes.toml", name) for name, axis in axes_table.items()}
     rubrics = _rubrics(folder, files)
@@ -142,6 +143,20 @@ def _read_files(folder: Path) -> dict[str, bytes]:
                 do=f"name it after the question it words: {', '.join(f'{name}.md' for name in prompts.NAMES)}",
             )
     return {name: _bytes(path) for name, path in names.items()}
+
+
+def _with_reference(files: dict[str, bytes], folder: Path, name: str | None) -> dict[str, bytes]:
+    """The files with that of `tics.reference`, so that its content is part of the recipe, its hash and its releases."""
+    if name is None or name in files:
+        return files
+    parts = Path(name).parts
+    if Path(name).is_absolute() or ".." in parts or not name.isprintable() or Path(name).as_posix() != name:
+        raise RecipeError(
+            what=f"{folder / 'recipe.toml'}: tics.reference = {name!r} is no file in the recipe's directory",
+            why="the release keeps the recipe's files, so that its tics can be measured again",
+            do="copy the file there and give its path from there, such as reference/texts.jsonl",
+        )
+    return dict(sorted({**files, name: _bytes(folder / name)}.items()))
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,6 +1,7 @@
 """files → texts: read what a recipe compares with: the items of a benchmark, or texts that people wrote.
 
-`.txt` holds one text on each line. `.jsonl` holds one record on each line, `.json` a list of records. A record is a
+`.txt` holds one text on each line; texts that were written, rather than asked, may take several lines and are parted by
+blank ones. `.jsonl` holds one record on each line, `.json` a list of records. A record is a
 string or an object: `messages`; `instruction`, `input`, `output` (flat, or nested in `instances`); `question`,
 `prompt` or `problem` beside `answer`, `completion`, `response` or `output`; or `text` alone.
 """
@@ -8,6 +9,7 @@ string or an object: `messages`; `instruction`, `input`, `output` (flat, or nest
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -63,7 +65,7 @@ def texts_of(path: str | Path, data: bytes | None = None, *, part: Part = "promp
             do="give a .txt file (one text on each line), or .jsonl or .json records",
         )
     text = _decoded(path, _content(path) if data is None else data)
-    found = [_text(record, place, part) for place, record in _records(path, text)]
+    found = [_text(record, place, part) for place, record in _records(path, text, part)]
     if not found:
         raise RecipeError(
             what=f"{path} holds no text",
@@ -96,7 +98,11 @@ def _decoded(path: Path, data: bytes) -> str:
         ) from None
 
 
-def _records(path: Path, text: str) -> Iterator[tuple[_Place, Any]]:
+def _records(path: Path, text: str, part: Part) -> Iterator[tuple[_Place, Any]]:
+    if path.suffix == ".txt" and part == "answer":
+        blocks = re.split(r"\n[ \t]*\n", text)
+        yield from ((_Place(path, f": text {n}"), block) for n, block in enumerate(blocks, start=1) if block.strip())
+        return
     if path.suffix == ".json":
         records = _json(text, path, 1)
         if not isinstance(records, list):

@@ -55,6 +55,7 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
         lines.append("unjudged: no judge was configured, so form decided the order; the release says so")
     lines += [f"short: {s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in summary["shortfalls"]]
     lines += [f"given up: {GivenUp.from_dict(gone).words}" for gone in summary["given_up"]]
+    lines += _empty_places(summary)
     if summary["release"] and not summary["new"]:
         lines.append("nothing changed: the release that stands holds the same content")
     if summary["accepted"] < summary["size"]:
@@ -64,6 +65,19 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     if rehearsal:
         lines.append(REHEARSAL_NOTE.replace("**", ""))
     return Group(funnel_table(summary["funnel"]), Text(""), *(Text(line) for line in lines))
+
+
+def _empty_places(summary: Mapping[str, Any]) -> list[str]:
+    """What the caps on openings and closings left empty, where they did."""
+    capped = summary.get("capped", [])
+    if not capped:
+        return []
+    lines = [f"caps left {summary['size'] - summary['accepted']} places empty (selection.opening_cap, closing_cap):"]
+    lines += [
+        f"  {c['family']} “{on_screen(c['value'], width=60)}”: {c['limit']} at most, {c['left_out']} left out"
+        for c in capped[:5]
+    ]
+    return lines + ([f"  and {len(capped) - 5} more families"] if len(capped) > 5 else [])
 
 
 def plan_report(plan: Any) -> Group:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from numbers import Integral
 
@@ -25,7 +25,8 @@ from .errors import RecipeError
 from .feasibility import level_prices
 from .greedy import Caps, Objective, fill, swap_in
 from .recipe import Recipe
-from .tables import SELECTION, frame
+from .tables import SELECTION, frame, said_by
+from .tics import CAPPED, FAMILIES, families_in_the_way, family_caps, with_families
 
 QUALITY_UNIT = 1_000_000
 """Quality 1.0 as a whole number; the other terms are on the same scale."""
@@ -45,6 +46,8 @@ class Selection:
     objective    of the selection, in units of quality 1.0
     shortfalls   `axis, level, wanted, got` of every quota that is not met
     prices       `axis, level, price`: dual price of each quota in the linear programme (0: not binding)
+    capped       of a release's exemplars, `family, value, limit, left_out`: the full families of openings and closings
+                 for which places stayed empty; else no row
     """
 
     frame: pl.DataFrame
@@ -52,6 +55,7 @@ class Selection:
     objective: float
     shortfalls: pl.DataFrame
     prices: pl.DataFrame
+    capped: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=CAPPED))
 
     def table(self, pool: pl.DataFrame) -> pl.DataFrame:
         """A SELECTION row for every row of `pool` (`id`), the ones that were not chosen too."""
@@ -121,17 +125,27 @@ def select(
 
 
 def select_exemplars(pool: pl.DataFrame, recipe: Recipe) -> Selection:
-    """The release's exemplars from the pool (`_quality`, `messages`, one column per axis)."""
-    answers = pl.col("messages").list.eval(
-        pl.element().struct.field("content").filter(pl.element().struct.field("role") == "assistant")
-    )
-    rows = pool.with_columns(_answer=answers.list.join("\n"))
+    """The release's exemplars from the pool (`_quality`, `messages`, one column per axis).
+
+    Openings and closings are capped as the recipe says; `.capped` names the families that left places empty.
+    """
     settings = recipe.settings
+    texts = said_by(pool, "assistant")
+    rows = with_families(pool.with_columns(texts.alias("_answer")), texts)
+    caps = family_caps(settings.selection, settings.size)
     chosen = select(
-        rows, size=settings.size, quality="_quality", text="_answer", quotas=quota_targets(recipe), seed=settings.seed
+        rows,
+        size=settings.size,
+        quality="_quality",
+        text="_answer",
+        quotas=quota_targets(recipe),
+        caps=caps,
+        seed=settings.seed,
     )
+    selectable = rows.filter(pl.col("_quality").is_not_null())
     return Selection(
-        frame=chosen.frame.drop("_answer"),
+        frame=chosen.frame.drop("_answer", *FAMILIES.values()),
+        capped=families_in_the_way(selectable, chosen.frame, caps, size=settings.size),
         certificate=chosen.certificate,
         objective=chosen.objective,
         shortfalls=chosen.shortfalls,

@@ -146,5 +146,6 @@ def facts_of(
         "certificate": selection.certificate,
         "shortfalls": selection.shortfalls.to_dicts(),
         **state.so_far.as_dict(),
+        "capped": selection.capped.to_dicts(),
         "exit": exit_code,
     }

@@ -93,6 +93,14 @@ def frame(rows: Iterable[Mapping[str, Any]], schema: Mapping[str, Any]) -> pl.Da
     return pl.DataFrame(list(rows), schema=dict(schema), orient="row", strict=True)
 
 
+def said_by(rows: pl.DataFrame, role: str) -> pl.Series:
+    """All turns of one role in `messages`, joined by newlines; one string per row."""
+    turns = pl.col("messages").list.eval(
+        pl.element().struct.field("content").filter(pl.element().struct.field("role") == role)
+    )
+    return rows.select(turns.list.join("\n")).to_series()
+
+
 def contexts_schema(axes: Sequence[str]) -> dict[str, Any]:
     return {**CONTEXTS, **dict.fromkeys(axes, pl.String)}
 

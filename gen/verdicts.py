@@ -14,7 +14,7 @@ import polars as pl
 from thousandfold import filters
 
 from .recipe import Recipe
-from .tables import VERDICTS, frame
+from .tables import VERDICTS, frame, said_by
 
 FILTERS = ("form", "duplicates", "leaks")
 """In the order in which they run; a row that one drops is not shown to the next."""
@@ -71,14 +71,6 @@ def kept_ids(verdicts: pl.DataFrame) -> list[str]:
     """Ids that no filter dropped, in the verdicts' own order."""
     dropped = verdicts.filter(~pl.col("kept"))["id"].implode()
     return verdicts.filter(~pl.col("id").is_in(dropped))["id"].unique(maintain_order=True).to_list()
-
-
-def said_by(frame_of_messages: pl.DataFrame, role: str) -> pl.Series:
-    """All turns of one role, joined by newlines; one string per row."""
-    turns = pl.col("messages").list.eval(
-        pl.element().struct.field("content").filter(pl.element().struct.field("role") == role)
-    )
-    return frame_of_messages.select(turns.list.join("\n")).to_series()
 
 
 def _duplicates(rows: pl.DataFrame, recipe: Recipe, closed: Closed) -> pl.DataFrame:

@@ -25,7 +25,7 @@ SIZE = "16"
 SUMMARY = {
     "release", "name", "size", "accepted", "asked", "replayed", "paid_usd", "rounds", "funnel", "shortfalls", "exit",
 }  # fmt: skip
-COMMANDS = {"init", "plan", "preview", "run", "refresh", "status", "trace", "verify", "rehearse"}
+COMMANDS = {"init", "plan", "preview", "run", "refresh", "status", "tics", "trace", "verify", "rehearse"}
 
 
 @pytest.fixture(autouse=True)

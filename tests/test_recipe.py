@@ -66,7 +66,7 @@ def test_a_file_that_begins_with_a_byte_order_mark_or_ends_its_lines_with_crlf_i
 
 
 KEYS = "name, description, licence, language, size, seed, teacher, judge, contexts, heldout, drafts, filters, "
-KEYS += "selection, run, budget, prices"
+KEYS += "selection, tics, run, budget, prices"
 SILENT = "a key that is not read would be silently without effect"
 QUESTIONS = "evidence.md, exemplar.md, level.md, scenario.md"
 

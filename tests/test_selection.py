@@ -479,7 +479,10 @@ def exemplar_pool(count: int, levels: Mapping[str, Sequence[str]]) -> pl.DataFra
             "id": f"d{i}",
             "messages": [
                 {"role": "user", "content": "?"},
-                {"role": "assistant", "content": f"answer number{i} word{i % 7}"},
+                {
+                    "role": "assistant",
+                    "content": f"{chr(97 + i % 26)} {chr(97 + i // 26)} answers number{i} word{i % 7}",
+                },
             ],
             "_quality": dice.random(),
             **{axis: dice.choice(known) for axis, known in levels.items()},

@@ -17,11 +17,11 @@ from thousandfold.gen.drafts import Novelty, write_drafts
 from thousandfold.gen.ledger import Ledger
 from thousandfold.gen.recipe import Recipe, load
 from thousandfold.gen.seeds import read_seeds
-from thousandfold.gen.tables import DRAFTS, VERDICTS
+from thousandfold.gen.tables import DRAFTS, VERDICTS, said_by
 from thousandfold.gen.teachers.base import Ask, Outcome
 from thousandfold.gen.teachers.rehearsal import RehearsalTeacher, truth
 from thousandfold.gen.teachers.rehearsal.flaws import Kind
-from thousandfold.gen.verdicts import FILTERS, LEAK_THRESHOLD, Closed, give_verdicts, kept_ids, said_by
+from thousandfold.gen.verdicts import FILTERS, LEAK_THRESHOLD, Closed, give_verdicts, kept_ids
 
 from ._recipes import RESPECT
 
