@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .detection import Detection, detection
     from .duplicates import near_duplicates
     from .form import form, form_scores
     from .minhash import MinHashIndex
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from .verdict import VERDICT, FilterError
 
 __all__ = [  # noqa: RUF022 (plain order)
+    "Detection",
     "FilterError",
     "MinHashIndex",
     "VERDICT",
+    "detection",
     "form",
     "form_scores",
     "near_duplicates",
@@ -28,9 +31,11 @@ __all__ = [  # noqa: RUF022 (plain order)
 ]
 
 _HOME = {
+    "Detection": "detection",
     "FilterError": "verdict",
     "MinHashIndex": "minhash",
     "VERDICT": "verdict",
+    "detection": "detection",
     "form": "form",
     "form_scores": "form",
     "near_duplicates": "duplicates",

@@ -21,7 +21,7 @@ MOST_LINES = 350
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("filters.shingles", "filters.signs", "filters.verdict"),
     ("filters.statistics", "filters.tics_words"),
-    ("filters.embed", "filters.form", "filters.minhash"),
+    ("filters.detection", "filters.embed", "filters.form", "filters.minhash"),
     ("filters.duplicates", "filters.tics_families"),
     ("filters",),
     ("prompts",),
