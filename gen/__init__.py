@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .api import Run, judge, load, run, teacher
     from .asking import StopSignal
     from .covering import covering_plan
-    from .drill import Drill, drill
+    from .drilling import Drill, drill
     from .errors import (
         DamageError,
         InterruptedRunError,
@@ -67,7 +67,7 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("Plan", "plan"), "ahead"),
-    **dict.fromkeys(("Drill", "drill"), "drill"),
+    **dict.fromkeys(("Drill", "drill"), "drilling"),
     **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),

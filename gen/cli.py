@@ -156,8 +156,8 @@ def preview(recipe: Path, count: int, json: bool, **options: Any) -> None:
 @_guarded
 def drill(recipe: Path, clean: int, planted: int, misses: int, seed: int | None, json: bool) -> None:
     """Plant flaws, run the recipe's filters, count what they catch; asks and spends nothing."""
-    from .drill import drill as plant_and_count
     from .drill_report import as_json, drill_report
+    from .drilling import drill as plant_and_count
     from .report import console
     from .view import View
 

@@ -10,8 +10,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .drill import Drill
 from .drill_kinds import KINDS
+from .drilling import Drill
 from .text import on_screen
 
 WIDTH = 116  # of a quoted line
@@ -61,7 +61,8 @@ def _kinds(kinds: pl.DataFrame) -> Table:
     )
     table.add_column("kind", no_wrap=True, min_width=max(map(len, KINDS)))
     for name in ("planted", "caught", "missed", "by luck", "recall", "alarms", "precision"):
-        table.add_column(name, justify="right")
+        wide = name in ("recall", "precision")
+        table.add_column(name, justify="right", no_wrap=True, min_width=len("100.0 [98–100]") if wide else len(name))
     table.add_column("caught as", no_wrap=True)
     for row in kinds.iter_rows(named=True):
         meant = bool(KINDS[row["kind"]].reasons)

@@ -57,7 +57,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("gen.state", "gen.init", "gen.waiting"),
     ("gen.drill_kinds", "gen.drill_rows", "gen.pipeline", "gen.report"),
-    ("gen.ahead", "gen.api", "gen.drill", "gen.view"),
+    ("gen.ahead", "gen.api", "gen.drilling", "gen.view"),
     ("gen.drill_report", "gen.refresh"),
     ("gen",),
     ("gen.cli",),

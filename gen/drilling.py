@@ -51,6 +51,7 @@ class Drill:
     planted       `id, kind, original, facts` of every planted draft
     verdicts      VERDICTS frame of all drafts
     drafts        DRAFTS frame of all drafts, planted and clean
+    contexts      CONTEXTS frame with one column per axis: the plan's, and those of lineage leaks
     apart         what is measured but no filter's to drop: `hollow` (by the rehearsal judge), `opening_tic`
     summary       `recipe, seed, clean, planted, off, notes`
     """
@@ -61,6 +62,7 @@ class Drill:
     planted: pl.DataFrame
     verdicts: pl.DataFrame
     drafts: pl.DataFrame
+    contexts: pl.DataFrame
     apart: Mapping[str, Any]
     summary: Mapping[str, Any]
 
@@ -106,6 +108,7 @@ def drill(
         planted=flawed.truth,
         verdicts=state.verdicts,
         drafts=state.drafts,
+        contexts=state.contexts,
         apart={"hollow": hollow, "opening_tic": _tics(texts, flawed.truth)},
         summary={
             "recipe": loaded.settings.name,
