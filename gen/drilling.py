@@ -38,6 +38,7 @@ from .waiting import wait
 
 CLEAN, PLANTED = 2000, 200
 ROUNDS = 2
+LOWEST_SURE_COPY = 0.7  # the Jaccard from which copies are planted to be caught
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def drill(
     tell(Event("room", {"name": "drafts", "total": clean}))
     contexts = _contexts(loaded, seeds, clean, planted)
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as ledger:
-        desk = _asker(ledger)
+        desk = _asker(ledger, tell)
         whole = wait(_clean(contexts, seeds, loaded, desk), StopSignal())
         flawed = plant(whole, contexts, seeds, loaded, count=planted)
         tell(Event("room", {"name": "verdicts", "total": whole.height + flawed.drafts.height}))
@@ -135,11 +136,14 @@ def _loaded(recipe: str | Path, seed: int | None, names: Mapping[str, str] | Non
     """The recipe as it is, but in English: rehearsal has no other language."""
     overrides = {} if seed is None else {"seed": seed}
     loaded = load(recipe, overrides, names=names)
-    language = loaded.settings.language
-    if language.lower().partition("-")[0] == "en":
-        return loaded, []
-    note = f"the recipe's language is {language}; rehearsal writes English, and the drill filters it as English"
-    return load(recipe, {**overrides, "language": "en"}, names=names), [note]
+    language, threshold = loaded.settings.language, loaded.settings.filters.near_duplicate_threshold
+    notes = []
+    if language.lower().partition("-")[0] != "en":
+        notes.append(f"the recipe's language is {language}; rehearsal writes English, and is filtered as English")
+        loaded = load(recipe, {**overrides, "language": "en"}, names=names)
+    if threshold > LOWEST_SURE_COPY:
+        notes.append(f"near_duplicate_threshold is {threshold:g}: near copies less alike are rightly kept")
+    return loaded, notes
 
 
 def _contexts(recipe: Recipe, seeds: pl.DataFrame, clean: int, planted: int) -> pl.DataFrame:
@@ -148,10 +152,10 @@ def _contexts(recipe: Recipe, seeds: pl.DataFrame, clean: int, planted: int) -> 
     return plan.with_columns(_round=(pl.col("position") % ROUNDS + 1).cast(pl.UInt16))
 
 
-def _asker(ledger: Ledger) -> Asker:
+def _asker(ledger: Ledger, on_event: OnEvent) -> Asker:
     models = (RehearsalTeacher(near_copy=0, cut_off=0, hollow=0), RehearsalJudge())
     budget = Budget(NO_BUDGET, {}, ledger.spent())
-    return Asker(ledger=ledger, teachers={model.model: model for model in models}, budget=budget)
+    return Asker(ledger=ledger, teachers={model.model: model for model in models}, budget=budget, on_event=on_event)
 
 
 async def _clean(contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, asker: Asker) -> pl.DataFrame:

@@ -120,6 +120,7 @@ def test_a_slot_swap_is_its_original_but_for_the_slots() -> None:
         for old, new in flawed.facts["tails"]:
             assert new in back
             back = back.replace(new, old)
+        assert brute_jaccard(answer(original), back) == pytest.approx(flawed.facts["but_for_slots"])
         nouns = [noun for pair in flawed.facts["nouns"].items() for noun in pair if noun]
         # Where a noun was exchanged the two differ, and nowhere else.
         pattern = re.compile("|".join(re.escape(noun) for noun in nouns) or "$.", re.IGNORECASE)

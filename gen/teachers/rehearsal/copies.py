@@ -97,7 +97,8 @@ def slot_swap(own: Composed, host: Composed, draws: Draws, *, below: float = 0.7
     """One answer about somebody (`original`), and the same with other names, towns, days, numbers and nouns.
 
     Nearly every sentence of `own` gets a tail with slots; the copy fills them anew, and has the other person and the
-    topic of `host`. None where the two would be near copies as they stand (Jaccard `below` or more).
+    topic of `host`. `facts` says how alike they are but for names and numbers (`but_for_slots`).
+    None where the two would be near copies as they stand (Jaccard `below` or more).
     """
     before, reason, after = at_reason(own)
     tails = own.draws("tails").shuffled(TAILS)  # the same for every copy of one original
@@ -117,7 +118,8 @@ def slot_swap(own: Composed, host: Composed, draws: Draws, *, below: float = 0.7
     swaps = [*zip(first, second, strict=True)]
     original = Flawed((own.exemplar.messages[0], Message("assistant", answer)), reason)
     messages = (host.exemplar.messages[0], Message("assistant", swapped))
-    facts = {"jaccard": found, "tails": swaps, "nouns": nouns}
+    but_for_slots = jaccard(answer, _swapped(answer, nouns))
+    facts = {"jaccard": found, "but_for_slots": but_for_slots, "tails": swaps, "nouns": nouns}
     return Flawed(messages, _swapped(reason, nouns), facts=facts, original=original)
 
 
