@@ -45,6 +45,11 @@ def drill_report(drill: Drill, *, misses: int) -> Iterator[RenderableType]:
         yield Text(f"note: {on_screen(note)}")
     yield Text("")
     yield _kinds(drill.kinds)
+    yield Text(
+        "by luck: of the missed, dropped for a reason that is not meant for them\n"
+        "alarms: clean drafts that were dropped for a reason that is meant for the kind",
+        style="dim",
+    )
     yield Text("")
     yield _false_alarms(drill.false_alarms)
     yield Text("")
@@ -71,11 +76,6 @@ def _kinds(kinds: pl.DataFrame) -> Table:
         if not meant:  # no filter is for it: neither caught nor missed
             counts[1:], figures = ["–"] * 3, ["–"] * 3
         table.add_row(row["kind"], *counts, *figures, _caught_as(row["caught_as"]))
-    table.caption = (
-        "by luck: of the missed, dropped for a reason that is not meant for them; "
-        "alarms: clean drafts dropped for a reason that is"
-    )
-    table.caption_justify = "left"
     return table
 
 

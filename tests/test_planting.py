@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ from thousandfold.gen.teachers.rehearsal.draws import Draws
 from thousandfold.gen.teachers.rehearsal.flaws import Kind, decide
 from thousandfold.gen.teachers.rehearsal.phrases import shipped
 from thousandfold.gen.teachers.rehearsal.planting import PLANTERS, Ground
+from thousandfold.gen.teachers.rehearsal.writer import Exemplar
 
 FACETS = (
     "honest apology",
@@ -87,21 +89,33 @@ def test_what_is_planted_is_the_same_every_time_and_as_a_reply_would_bring_it(ki
             assert flawed.because in answer(flawed)
 
 
-@pytest.mark.parametrize(
-    ("kind", "low", "high"),
-    [
-        ("near_copy_85", 0.85, 0.95),
-        ("near_copy_75", 0.75, 0.85),
-        ("near_copy_70", 0.7, 0.75),
-        ("near_copy_60", 0.6, 0.7),
-    ],
-)
-def test_a_near_copy_has_the_similarity_that_was_drawn(kind: str, low: float, high: float) -> None:
+BANDS = {
+    "near_copy_85": (0.85, 0.95),
+    "near_copy_75": (0.75, 0.85),
+    "near_copy_70": (0.7, 0.75),
+    "near_copy_60": (0.6, 0.7),
+}
+
+
+@pytest.mark.parametrize("kind", BANDS)
+def test_a_near_copy_has_the_similarity_that_was_drawn(kind: str) -> None:
+    low, high = BANDS[kind]
     for ground, flawed in planted(kind):
         counted = brute_jaccard(ground.own.said, said(flawed.messages))
         assert counted == flawed.facts["jaccard"]
         assert low <= counted < high
         assert flawed.messages[0] == ground.host.exemplar.messages[0]
+
+
+def test_an_answer_too_short_for_a_similarity_is_not_planted_at_another() -> None:
+    [(ground, draws)] = grounds(1)
+    short = "Keep the bread dry, because damp is what spoils it."
+    turns = (ground.own.exemplar.messages[0], Message("assistant", short))
+    own = replace(ground.own, exemplar=Exemplar(turns, short))
+    made = [PLANTERS[kind].plant(Ground(own, lambda: ground.host), draws) for kind in BANDS for _ in range(20)]
+    assert None in made
+    for flawed in filter(None, made):
+        assert any(low <= brute_jaccard(short, answer(flawed)) < high for low, high in BANDS.values())
 
 
 def test_similarities_spread_over_their_band() -> None:
