@@ -49,6 +49,15 @@ MISSES: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "dropped_as": pl.String,  # null where it was kept
 }
 
+ALARMS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "filter": pl.String,
+    "reason": pl.String,
+    "measured": pl.Float64,
+    "limit": pl.Float64,
+    "twin": pl.String,
+}
+
 FALSE_ALARMS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,  # null in the first row, which counts rows dropped for any reason
     "clean": pl.UInt32,
@@ -65,11 +74,14 @@ class Detection(NamedTuple):
     kinds: pl.DataFrame  # KINDS: one row per kind of `caught_by`, in its order
     misses: pl.DataFrame  # MISSES: one row per planted row that was not caught, in the order planted
     false_alarms: pl.DataFrame  # FALSE_ALARMS: any reason first, then each, most rows first
+    alarms: pl.DataFrame  # ALARMS: the verdicts that these counts are of, in the order of `verdicts`
 
 
 class _Drop(NamedTuple):
     filter: str
     reason: str
+    measured: float | None
+    limit: float | None
     twin: str | None
 
 
@@ -102,10 +114,11 @@ def detection(
         if drop is not None:
             caught[row_id] = drop
     alarms = _alarms(drops, {row_id: original for row_id, _, original in rows})
+    reasons_of = {row_id: {drop.reason for drop in found} for row_id, found in alarms.items()}
     clean = len(ids) - planted.height
     return Detection(
         _table(
-            (_kind(kind, reasons, rows, caught, drops, alarms, confidence) for kind, reasons in caught_by.items()),
+            (_kind(kind, reasons, rows, caught, drops, reasons_of, confidence) for kind, reasons in caught_by.items()),
             KINDS,
         ),
         _table(
@@ -116,14 +129,15 @@ def detection(
             ),
             MISSES,
         ),
-        _table(_false_alarms(alarms, clean, confidence), FALSE_ALARMS),
+        _table(_false_alarms(reasons_of, clean, confidence), FALSE_ALARMS),
+        _table(({"id": row_id, **drop._asdict()} for row_id, found in alarms.items() for drop in found), ALARMS),
     )
 
 
 def _drops(verdicts: pl.DataFrame) -> dict[str, list[_Drop]]:
     dropped = verdicts.filter(~pl.col("kept"))
     found: dict[str, list[_Drop]] = {}
-    for row_id, *drop in dropped.select("id", "filter", "reason", "twin").iter_rows():
+    for row_id, *drop in dropped.select(list(ALARMS)).iter_rows():
         found.setdefault(row_id, []).append(_Drop(*drop))
     return found
 
@@ -132,15 +146,15 @@ def _meant(drops: Any, reasons: Collection[str]) -> _Drop | None:
     return next((drop for drop in drops if drop.reason in reasons), None)
 
 
-def _alarms(drops: Mapping[str, list[_Drop]], planted: Mapping[str, str | None]) -> dict[str, set[str]]:
-    """clean row → the reasons it was dropped for, without those that went instead of their copy."""
-    alarms: dict[str, set[str]] = {}
+def _alarms(drops: Mapping[str, list[_Drop]], planted: Mapping[str, str | None]) -> dict[str, list[_Drop]]:
+    """clean row → what it was dropped for, without what went instead of its copy."""
+    alarms: dict[str, list[_Drop]] = {}
     for row_id, found in drops.items():
         if row_id in planted:
             continue
-        reasons = {drop.reason for drop in found if drop.twin is None or planted.get(drop.twin) != row_id}
-        if reasons:
-            alarms[row_id] = reasons
+        own = [drop for drop in found if drop.twin is None or planted.get(drop.twin) != row_id]
+        if own:
+            alarms[row_id] = own
     return alarms
 
 

@@ -19,7 +19,7 @@ HALF = 3 * WIDTH  # characters shown of either end of a long answer
 
 
 def as_json(drill: Drill, *, misses: int) -> dict[str, Any]:
-    """All figures, and the first `misses` of each kind."""
+    """All figures, and the first `misses` of each kind that was missed and of each reason of a false alarm."""
     shown = _first(drill.misses, misses)
     return {
         **drill.summary,
@@ -27,12 +27,13 @@ def as_json(drill: Drill, *, misses: int) -> dict[str, Any]:
         "false_alarms": drill.false_alarms.to_dicts(),
         "apart": dict(drill.apart),
         "misses": shown.to_dicts(),
+        "alarms": _first_by(drill.alarms, "reason", misses).to_dicts(),
         "exit": 0,
     }
 
 
 def drill_report(drill: Drill, *, misses: int) -> Iterator[RenderableType]:
-    """The figures as tables, then the first `misses` of each kind, readable."""
+    """The figures as tables; then, readable, the first `misses` of each kind and of each reason of a false alarm."""
     summary = drill.summary
     yield Text(
         f"{summary['planted']:,} flawed drafts among {summary['clean']:,} clean ones, composed by rehearsal for the "
@@ -55,6 +56,7 @@ def drill_report(drill: Drill, *, misses: int) -> Iterator[RenderableType]:
     yield Text("")
     yield from _apart(drill.apart)
     yield from _misses(drill, misses)
+    yield from _alarms(drill.alarms, misses)
 
 
 def _kinds(kinds: pl.DataFrame) -> Table:
@@ -126,14 +128,32 @@ def _misses(drill: Drill, count: int) -> Iterator[RenderableType]:
         yield Text(f"missed: {row['kind']} ({KINDS[row['kind']].shows}), one of {known['missed']}", style="bold")
         luck = f", dropped all the same: {row['dropped_as']}" if row["dropped_as"] else ""
         yield Text(f"{row['id']}{luck}  {on_screen(row['facts'], width=WIDTH - 30)}", style="dim")
-        yield Text(f"user: {on_screen(row['asked'] or '', width=2 * WIDTH)}")
-        yield Text(f"assistant: {on_screen(_ends(row['answered'] or ''))}")
+        yield from _said(row)
+
+
+def _alarms(alarms: pl.DataFrame, count: int) -> Iterator[Text]:
+    for row in _first_by(alarms, "reason", count).iter_rows(named=True):
+        yield Text("")
+        yield Text(f"dropped though clean: {row['reason']}, by {row['filter']}", style="bold")
+        figures = [f"{name} {row[name]:g}" for name in ("measured", "limit") if row[name] is not None]
+        twin = [f"like {row['twin']}"] if row["twin"] else []
+        yield Text(f"{row['id']}  {', '.join([*figures, *twin])}", style="dim")
+        yield from _said(row)
+
+
+def _said(row: Mapping[str, Any]) -> Iterator[Text]:
+    yield Text(f"user: {on_screen(row['asked'] or '', width=2 * WIDTH)}")
+    yield Text(f"assistant: {on_screen(_ends(row['answered'] or ''))}")
 
 
 def _first(misses: pl.DataFrame, count: int) -> pl.DataFrame:
     """The first of each kind that some filter is meant to see."""
     meant = [kind for kind, known in KINDS.items() if known.reasons]
-    return misses.filter(pl.col("kind").is_in(meant) & (pl.int_range(pl.len()).over("kind") < count))
+    return _first_by(misses.filter(pl.col("kind").is_in(meant)), "kind", count)
+
+
+def _first_by(rows: pl.DataFrame, name: str, count: int) -> pl.DataFrame:
+    return rows.filter(pl.int_range(pl.len()).over(name) < count)
 
 
 def _ends(text: str) -> str:

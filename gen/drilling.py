@@ -48,7 +48,8 @@ class Drill:
     kinds         one row per kind of flaw, as `filters.detection` gives it
     misses        `kind, id, dropped_as`, the texts `asked` and `answered` (planted secrets masked), and `facts`:
                   JSON of what was measured when it was planted
-    false_alarms  clean drafts that were dropped: any reason first, then each
+    false_alarms  clean drafts that were dropped, counted: any reason first, then each
+    alarms        the verdicts that these counts are of, with the texts `asked` and `answered`
     planted       `id, kind, original, facts` of every planted draft
     verdicts      VERDICTS frame of all drafts
     drafts        DRAFTS frame of all drafts, planted and clean
@@ -60,6 +61,7 @@ class Drill:
     kinds: pl.DataFrame
     misses: pl.DataFrame
     false_alarms: pl.DataFrame
+    alarms: pl.DataFrame
     planted: pl.DataFrame
     verdicts: pl.DataFrame
     drafts: pl.DataFrame
@@ -106,6 +108,7 @@ def drill(
             answered=pl.Series(list(map(_masked, misses["answered"], misses["facts"])), dtype=pl.String)
         ),
         false_alarms=found.false_alarms,
+        alarms=found.alarms.join(texts, on="id", maintain_order="left"),
         planted=flawed.truth,
         verdicts=state.verdicts,
         drafts=state.drafts,

@@ -17,6 +17,7 @@ from thousandfold import filters, gen
 from thousandfold.gen import Drill, RecipeError
 from thousandfold.gen.cli import main
 from thousandfold.gen.drill_kinds import KINDS
+from thousandfold.gen.drill_report import drill_report
 from thousandfold.gen.init import write_starter
 from thousandfold.gen.recipe import load
 from thousandfold.gen.seeds import read_seeds
@@ -181,6 +182,9 @@ def test_a_filter_that_drops_at_random_shows_in_the_false_alarms(monkeypatch: py
     assert 0.15 < share < 0.55
     cut = drill.kinds.row(by_predicate=pl.col("kind") == "cut_in_sentence", named=True)
     assert cut["precision"] < 0.5
+    assert drill.alarms.height == drill.false_alarms["dropped"][0]
+    said = "\n".join(str(part) for part in drill_report(drill, misses=1))
+    assert said.count("dropped though clean: cut_off, by form") == 1
 
 
 def test_equal_arguments_give_an_equal_drill_and_another_seed_another() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from thousandfold import filters
-from thousandfold.filters.detection import FALSE_ALARMS, KINDS, MISSES
+from thousandfold.filters.detection import ALARMS, FALSE_ALARMS, KINDS, MISSES
 
 CAUGHT_BY = {"copy": ("near_duplicate", "duplicate"), "cut": ("cut_off",), "hollow": ()}
 
@@ -69,6 +69,9 @@ def test_counts_are_those_made_by_hand_and_intervals_those_of_scipy() -> None:
     assert found.false_alarms.select("reason", "clean", "dropped", "share").rows() == [
         (None, 5, 2, 0.4), ("cut_off", 5, 1, 0.2), ("near_duplicate", 5, 1, 0.2),
     ]  # fmt: skip
+    assert found.alarms.rows() == [
+        ("a", "form", "cut_off", None, None, None), ("c", "duplicates", "near_duplicate", 0.8, 0.7, "b"),
+    ]  # fmt: skip
     share = binomtest(2, 5).proportion_ci(method="wilson")
     assert found.false_alarms.select("low", "high").row(0) == pytest.approx((share.low, share.high))
 
@@ -110,7 +113,7 @@ def test_no_rows_at_all_are_an_answer_too() -> None:
     found = filters.detection(planted(), verdicts(), CAUGHT_BY)
     assert found.kinds["kind"].to_list() == list(CAUGHT_BY)
     assert found.misses.height == 0
-    for frame, schema in zip(found, (KINDS, MISSES, FALSE_ALARMS), strict=True):
+    for frame, schema in zip(found, (KINDS, MISSES, FALSE_ALARMS, ALARMS), strict=True):
         assert dict(frame.schema) == dict(schema)
 
 
