@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-_COPY = ("near_duplicate", "duplicate", "slot_swap", "near_meaning")
+_COPY = ("near_duplicate", "duplicate", "slot_swap")
 
 
 class Kind(NamedTuple):
