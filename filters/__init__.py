@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .contamination import contamination
+    from .detection import Detection, detection
     from .duplicates import near_duplicates
     from .form import form, form_scores
     from .leaks import LeakIndex, leaks
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from .verdict import VERDICT, FilterError
 
 __all__ = [  # noqa: RUF022 (plain order)
+    "Detection",
     "FilterError",
     "LeakIndex",
     "MinHashIndex",
@@ -32,6 +34,7 @@ __all__ = [  # noqa: RUF022 (plain order)
     "VERDICT",
     "contamination",
     "content_words",
+    "detection",
     "form",
     "form_scores",
     "leaks",
@@ -46,6 +49,7 @@ __all__ = [  # noqa: RUF022 (plain order)
 ]
 
 _HOME = {
+    "Detection": "detection",
     "FilterError": "verdict",
     "LeakIndex": "leaks",
     "MinHashIndex": "minhash",
@@ -53,6 +57,7 @@ _HOME = {
     "VERDICT": "verdict",
     "contamination": "contamination",
     "content_words": "masks",
+    "detection": "detection",
     "form": "form",
     "form_scores": "form",
     "leaks": "leaks",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .api import Run, judge, load, run, teacher
     from .asking import StopSignal
     from .covering import covering_plan
+    from .drilling import Drill, drill
     from .errors import (
         DamageError,
         InterruptedRunError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ask",
     "DamageError",
+    "Drill",
     "Event",
     "InterruptedRunError",
     "LockedError",
@@ -54,6 +56,7 @@ __all__ = [
     "ThousandfoldError",
     "Usage",
     "covering_plan",
+    "drill",
     "judge",
     "load",
     "plan",
@@ -64,6 +67,7 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("Plan", "plan"), "ahead"),
+    **dict.fromkeys(("Drill", "drill"), "drilling"),
     **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),

@@ -30,7 +30,7 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
         _front_matter(recipe, exemplars.height),
         f"# {_escaped(settings.name)}, release {{name}}",
         _escaped(settings.description),
-        *_notes(facts),
+        *_notes(recipe, facts),
         "## What is in it",
         _counts(facts, exemplars),
         "## Values",
@@ -70,9 +70,11 @@ def _front_matter(recipe: Recipe, size: int) -> str:
 _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 
 
-def _notes(facts: Mapping[str, Any]) -> list[str]:
+def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
     notes = [REHEARSAL_NOTE] if facts["rehearsal"] else []
     notes.append(UNJUDGED_NOTE if facts["judged"] == "unjudged" else UNCHECKED_NOTE)
+    if recipe.settings.filters.off:
+        notes.append(f"**Filters switched off by the recipe:** {', '.join(recipe.settings.filters.off)}.")
     if facts["exit"] == 3:
         notes.append("**Partial.** The run stopped at its budget before the pool was full.")
     if facts["shortfalls"]:

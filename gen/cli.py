@@ -148,6 +148,32 @@ def preview(recipe: Path, count: int, json: bool, **options: Any) -> None:
 
 @main.command()
 @recipe_argument
+@click.option("--clean", type=click.IntRange(min=2), default=2000, show_default=True, metavar="N", help="Good drafts.")
+@click.option("--planted", type=click.IntRange(1), default=200, show_default=True, metavar="N", help="Of each flaw.")
+@click.option(
+    "--misses", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="To show of each."
+)
+@_options("seed", "json")
+@_guarded
+def drill(recipe: Path, clean: int, planted: int, misses: int, seed: int | None, json: bool) -> None:
+    """Plant flaws, run the recipe's filters, count what they catch; asks and spends nothing."""
+    from .drill_report import as_json, drill_report
+    from .drilling import drill as plant_and_count
+    from .report import console
+    from .view import View
+
+    with View() as view:
+        found = plant_and_count(recipe, clean=clean, planted=planted, seed=seed, on_event=view, names=NAMES)
+    if json:
+        _print_json(as_json(found, misses=misses))
+        return
+    screen = console()
+    for part in drill_report(found, misses=misses):
+        screen.print(part)
+
+
+@main.command()
+@recipe_argument
 @_options(*MODEL_OPTIONS, "json")
 @_guarded
 def run(recipe: Path, json: bool, **options: Any) -> None:

@@ -268,7 +268,7 @@ async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
         todo, desk.seeds, recipe, desk.asker, desk.novelty, teacher=teacher, round_number=state.rounds
     )
     desk.on_event(Event("room", {"name": "verdicts", "total": drafts.height}))
-    verdicts, scores = _verdicts(drafts, todo, desk)
+    verdicts, scores = filtered(drafts, todo.drop("draw"), desk.seeds, recipe, desk.closed)
     state.drafts = pl.concat([state.drafts, drafts])
     state.verdicts = pl.concat([state.verdicts, verdicts])
     state.form_scores = pl.concat([state.form_scores, scores])
@@ -283,17 +283,17 @@ async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
     state.judgements = pl.concat([state.judgements, judgements])
 
 
-def _verdicts(drafts: pl.DataFrame, todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataFrame]:
-    contexts = todo.drop("draw").rename({"id": "context_id"})
-    rows = drafts.join(contexts, on="context_id", maintain_order="left")
+def filtered(
+    drafts: pl.DataFrame, contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, closed: Closed
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The verdicts room on a round's drafts (and form scores): what a run and a drill have in common."""
+    rows = drafts.join(contexts.rename({"id": "context_id"}), on="context_id", maintain_order="left")
     seed_texts = {
         seed["id"]: "\n".join(turn["content"] for turn in seed["messages"])
-        for seed in desk.seeds.select("id", "messages").iter_rows(named=True)
+        for seed in seeds.select("id", "messages").iter_rows(named=True)
     }
-    prompt_texts = {
-        row["id"]: exemplar_prompt_text(desk.recipe, row, row["scenario"]) for row in rows.iter_rows(named=True)
-    }
-    return give_verdicts(rows, seed_texts, prompt_texts, desk.recipe, desk.closed)
+    prompt_texts = {row["id"]: exemplar_prompt_text(recipe, row, row["scenario"]) for row in rows.iter_rows(named=True)}
+    return give_verdicts(rows, seed_texts, prompt_texts, recipe, closed)
 
 
 def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataFrame]:

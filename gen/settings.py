@@ -61,7 +61,12 @@ class DraftSettings(Part):
     redraws: int = Field(default=2, ge=0, le=5)  # of a context whose draft was dropped
 
 
+FilterName = Literal["form", "duplicates", "leaks"]
+"""The filters, in the order in which they run."""
+
+
 class FilterSettings(Part):
+    off: tuple[FilterName, ...] = ()  # not run at all; the release says which, and a drill shows what that costs
     near_duplicate_threshold: float = Field(default=0.7, gt=0, le=1)
     near_duplicate_ngram: int = Field(default=5, ge=1, le=50)
     max_echo_share: float = Field(default=0.3, gt=0, le=1)  # of an answer's 8-grams found in seed or prompt

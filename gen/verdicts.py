@@ -6,17 +6,18 @@ closed rounds kept; verdicts of closed rounds are final.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import polars as pl
 
 from thousandfold import filters
 
 from .recipe import Recipe
+from .settings import FilterName
 from .tables import VERDICTS, frame, said_by
 
-FILTERS = ("form", "duplicates", "leaks")
+FILTERS: tuple[str, ...] = get_args(FilterName)
 """In the order in which they run; a row that one drops is not shown to the next."""
 
 LEAK_THRESHOLD = 0.5
@@ -55,15 +56,14 @@ def give_verdicts(
         _seed_text=pl.col("seed_id").replace_strict(dict(seed_texts), return_dtype=pl.String),
         _prompt_text=pl.col("id").replace_strict(dict(prompt_texts), return_dtype=pl.String),
     )
-    limit = recipe.settings.filters.max_echo_share
-    form = filters.form(
-        texts, seed_text="_seed_text", prompt_text="_prompt_text", seed_echo_limit=limit, prompt_echo_limit=limit
-    )
     scores = filters.form_scores(texts)
-    whole = texts.join(scores, on="id", maintain_order="left").filter(form["kept"])
-    duplicates = _duplicates(whole, recipe, closed)
-    leaks = _leaks(whole.filter(duplicates["kept"]), closed)
-    parts = [form.select(list(VERDICTS)), duplicates, leaks]
+    rows = texts.join(scores, on="id", maintain_order="left")
+    off = recipe.settings.filters.off
+    parts = [_form(rows, recipe)]
+    if "duplicates" not in off:
+        parts.append(_duplicates(_left(rows, parts), recipe, closed))
+    if "leaks" not in off:
+        parts.append(_leaks(_left(rows, parts), closed))
     return pl.concat(parts), scores
 
 
@@ -71,6 +71,25 @@ def kept_ids(verdicts: pl.DataFrame) -> list[str]:
     """Ids that no filter dropped, in the verdicts' own order."""
     dropped = verdicts.filter(~pl.col("kept"))["id"].implode()
     return verdicts.filter(~pl.col("id").is_in(dropped))["id"].unique(maintain_order=True).to_list()
+
+
+def _left(rows: pl.DataFrame, verdicts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """The rows that no filter has dropped so far."""
+    dropped = pl.concat([part.filter(~pl.col("kept"))["id"] for part in verdicts])
+    return rows.filter(~pl.col("id").is_in(dropped.implode()))
+
+
+def _form(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+    """Each row's verdict of form. Switched off, it still drops what is no conversation: nothing could follow it."""
+    limit = recipe.settings.filters.max_echo_share
+    form = filters.form(
+        rows, seed_text="_seed_text", prompt_text="_prompt_text", seed_echo_limit=limit, prompt_echo_limit=limit
+    ).select(list(VERDICTS))
+    if "form" not in recipe.settings.filters.off:
+        return form
+    readable = pl.col("reason").ne_missing("unreadable")
+    nothing = {name: pl.when(~readable).then(pl.col(name)) for name in ("reason", "measured", "limit")}
+    return form.with_columns(kept=readable, **nothing)
 
 
 def _duplicates(rows: pl.DataFrame, recipe: Recipe, closed: Closed) -> pl.DataFrame:

@@ -37,6 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "filters.tics_words",
     ),
     (
+        "filters.detection",
         "filters.embed",
         "filters.mask_kernel",
         "filters.ngrams",
@@ -73,6 +74,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("prompts",),
     (
         "gen.deficits",
+        "gen.drill_kinds",
         "gen.errors",
         "gen.events",
         "gen.feasibility",
@@ -82,6 +84,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.families",
         "gen.teachers.rehearsal.draws",
         "gen.teachers.rehearsal.phrases",
+        "gen.teachers.rehearsal.slip_words",
         "gen.text",
     ),
     (
@@ -115,6 +118,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.asking",
         "gen.forecast",
         "gen.teachers.endpoint",
+        "gen.teachers.rehearsal.composed",
         "gen.teachers.rehearsal.flaws",
     ),
     # The rooms: one floor, so that none knows another.
@@ -125,20 +129,27 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.release",
         "gen.seeds",
         "gen.selection",
-        "gen.teachers.rehearsal.reply",
+        "gen.teachers.rehearsal.copies",
         "gen.verdicts",
         "gen.waiting",
     ),
     (
         "gen.init",
         "gen.report",
-        "gen.teachers.rehearsal.teacher",
+        "gen.teachers.rehearsal.disclosures",
+        "gen.teachers.rehearsal.slips",
         "gen.tics_report",
     ),
     (
+        "gen.teachers.rehearsal.planting",
+        "gen.view",
+    ),
+    ("gen.teachers.rehearsal.reply",),
+    ("gen.teachers.rehearsal.teacher",),
+    (
+        "gen.drill_rows",
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",
-        "gen.view",
     ),
     ("gen.teachers",),
     ("gen.models",),
@@ -148,10 +159,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "gen.ahead",
         "gen.api",
+        "gen.drilling",
         "gen.standing",
     ),
     (
         "gen",
+        "gen.drill_report",
         "gen.refresh",
     ),
     ("gen.cli",),

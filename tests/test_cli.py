@@ -25,7 +25,7 @@ SIZE = "16"
 SUMMARY = {
     "release", "name", "size", "accepted", "asked", "replayed", "paid_usd", "rounds", "funnel", "shortfalls", "exit",
 }  # fmt: skip
-COMMANDS = {"init", "plan", "preview", "run", "refresh", "status", "tics", "trace", "verify", "rehearse"}
+COMMANDS = {"init", "plan", "preview", "drill", "run", "refresh", "status", "tics", "trace", "verify", "rehearse"}
 
 
 @pytest.fixture(autouse=True)
@@ -245,6 +245,9 @@ BAD = [
     ("run RESPECT --out not-ours", 2, "'not-ours' is not empty and not ours: it holds 'thesis.txt'"),
     ("preview RESPECT --out not-ours", 2, "'not-ours' is not empty and not ours"),
     ("refresh RESPECT --out not-ours", 2, "'not-ours' is not empty and not ours"),
+    ("drill nowhere", 2, "the recipe 'nowhere' does not exist"),
+    ("drill RESPECT --clean 1", 2, "Invalid value for '--clean'"),
+    ("drill RESPECT --seed -1", 2, "--seed = -1"),
     ("preview RESPECT -n 0", 2, "Invalid value for '-n'"),
     ("plan RESPECT --pilot -1", 2, "Invalid value for '--pilot'"),
     ("status nowhere", 2, "'nowhere' does not exist"),

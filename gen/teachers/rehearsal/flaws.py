@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from ...errors import RecipeError
 from ..base import Message
@@ -13,7 +13,15 @@ from .phrases import Fragments, variants
 from .scenes import Scene
 from .writer import Exemplar, exchange, levels_told, moves, paragraphs
 
-Kind = Literal["clean", "near_copy", "cut_off", "hollow"]
+Kind = Literal[
+    "clean", "near_copy", "cut_off", "hollow",
+    "slot_swap", "paraphrase", "loop", "echo", "leaked_instruction",
+    "tic", "refusal", "broken", "other_language", "secret",
+]  # fmt: skip
+"""What a reply can be. All but `clean` are dials too, in the order in which a drawn share is spent on them: a new one
+goes to the end, with 0 for its default, so that replies under the old dials stay what they are."""
+
+COPIES: frozenset[Kind] = frozenset({"near_copy", "slot_swap", "paraphrase"})
 
 CANONICAL = {"kind": "advice", "fault": "shared", "difficulty": "values conflict", "stakes": "costly"}
 """The card of every near-copy: a copy repeats one old answer whatever it is asked."""
@@ -34,6 +42,16 @@ class Dials:
     near_copy: float = 0.02
     cut_off: float = 0.01
     hollow: float = 0.03
+    slot_swap: float = 0.0
+    paraphrase: float = 0.0
+    loop: float = 0.0
+    echo: float = 0.0
+    leaked_instruction: float = 0.0
+    tic: float = 0.0
+    refusal: float = 0.0
+    broken: float = 0.0
+    other_language: float = 0.0
+    secret: float = 0.0
 
     def __post_init__(self) -> None:
         shares = {dial.name: getattr(self, dial.name) for dial in fields(self)}
@@ -45,8 +63,9 @@ class Dials:
                     do="give a number from 0 to 1",
                 )
         if sum(shares.values()) > 1:
+            turned = ", ".join(name for name, share in shares.items() if share)
             raise RecipeError(
-                what=f"the rehearsal dials {', '.join(shares)} add up to {sum(shares.values()):g}",
+                what=f"the rehearsal dials {turned} add up to {sum(shares.values()):g}",
                 why="every exemplar gets at most one flaw, so the shares cannot exceed 1 together",
                 do="lower one of them",
             )
@@ -64,34 +83,36 @@ class Truth:
     """What rehearsal knows about one of its replies."""
 
     kind: Kind
-    cluster: str | None = None  # of a near-copy: the case that it copies, equal for all its copies
+    cluster: str | None = None  # of a copy: the case that it copies, equal for all its copies
 
 
 def decide(dials: Dials, draws: Draws) -> Kind:
     """Which flaw this exemplar gets, if any."""
     share = draws.share()
-    shares: tuple[tuple[Kind, float], ...] = (
-        ("near_copy", dials.near_copy),
-        ("cut_off", dials.cut_off),
-        ("hollow", dials.hollow),
-    )
-    for kind, size in shares:
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    for kind in kinds[1:]:
+        size = getattr(dials, kind)
         if share < size:
             return kind
         share -= size
-    return "clean"
+    return kinds[0]
 
 
 def cluster_of(scene: Scene) -> str:
     return f"{scene.facet.name} / {scene.case['topic']}"
 
 
+def canonical_scene(scene: Scene, fragments: Fragments, fixed: Draws) -> Scene:
+    """The case on the one card that every copy of it is written for."""
+    pair = fixed.pick(fragments.axes.pairs_of("friend"))
+    return replace(scene, levels={**CANONICAL, "relationship": "friend"}, pair=pair)
+
+
 def near_copy(scene: Scene, fragments: Fragments, draws: Draws) -> Exemplar:
     """The case's one canonical conversation with its last sentence exchanged for another."""
     cluster = cluster_of(scene)
     fixed = Draws("canonical", cluster)
-    pair = fixed.pick(fragments.axes.pairs_of("friend"))
-    canonical = replace(scene, levels={**CANONICAL, "relationship": "friend"}, pair=pair)
+    canonical = canonical_scene(scene, fragments, fixed)
     told = levels_told(canonical, fixed)
     said = moves(canonical, told, fixed)
     last = said[-1][0]

@@ -75,6 +75,11 @@ def _read_for_writer(card: str, text: str) -> Question:
     )
 
 
+def between(text: str, tag: str) -> str:
+    """What stands between the tag's first opening and last closing; empty where there is no such tag."""
+    return _cut(text, tag)[0] or ""
+
+
 def turns(conversation: str) -> list[Message]:
     """The `[user] …` and `[assistant] …` blocks of a conversation shown to a judge."""
     pieces = _TURN.split(conversation)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..base import Ask, Message, Usage
-from . import flaws, judge, questions, scenes, writer
+from . import flaws, judge, planting, questions, scenes, writer
+from .composed import Composed, Sources
 from .draws import Draws
 from .flaws import Dials, Kind, Truth
 from .phrases import Fragments, shipped
@@ -45,7 +46,7 @@ def reply(
     key = _key(messages, seed)
     text, cut = NOT_A_QUESTION, False
     if question is not None:
-        text, cut = _answer(question, key, dials or Dials(), fragments)
+        text, cut = _answer(question, key, dials or Dials(), fragments, messages)
     limit = max_tokens * CHARACTERS_PER_TOKEN if max_tokens is not None else len(text)
     cut = cut or len(text) > limit
     text = text[:limit]
@@ -69,24 +70,28 @@ def truth(
         return Truth("clean")
     key = _key(messages, seed)
     kind = _kind(key, dials or Dials())
-    if kind != "near_copy":
+    if kind not in flaws.COPIES:
         return Truth(kind)
     scene = scenes.scene_of(question, fragments or shipped(), Draws("scene", key))
     return Truth(kind, flaws.cluster_of(scene))
 
 
-def _answer(question: Question, key: str, dials: Dials, fragments: Fragments) -> tuple[str, bool]:
+def _answer(
+    question: Question, key: str, dials: Dials, fragments: Fragments, messages: Sequence[Message]
+) -> tuple[str, bool]:
     """The text, and whether it was cut off on purpose."""
     if question.purpose == "scenario":
         return scenes.situations(question, fragments, Draws("scenario", key)), False
     if question.purpose == "exemplar":
-        return _exemplar(question, key, dials, fragments)
+        return _exemplar(question, key, dials, fragments, messages)
     marks = _fingerprints(fragments, question.facet)
     ask = judge.level if question.purpose == "level" else judge.evidence
     return ask(question, marks), False
 
 
-def _exemplar(question: Question, key: str, dials: Dials, fragments: Fragments) -> tuple[str, bool]:
+def _exemplar(
+    question: Question, key: str, dials: Dials, fragments: Fragments, messages: Sequence[Message]
+) -> tuple[str, bool]:
     scene = scenes.scene_of(question, fragments, Draws("scene", key))
     draws = Draws("exemplar", key)
     kind = _kind(key, dials)
@@ -97,9 +102,20 @@ def _exemplar(question: Question, key: str, dials: Dials, fragments: Fragments) 
     whole = writer.conversation(scene, draws)
     if kind == "clean":
         return whole.as_json(), False
+    own = Composed(scene, question.situation, whole, key)
+    flawed = planting.alone(kind, own, fragments, lambda: _shown(messages), draws)
+    if flawed is not None:
+        return flawed.as_json(), False
     if draws.chance(0.5):
         return flaws.cut_json(whole.as_json(), draws), True
     return flaws.cut_off(whole, draws).as_json(), True
+
+
+def _shown(messages: Sequence[Message]) -> Sources:
+    """What the prompt holds that might come back as an answer."""
+    system = "\n".join(m.content for m in messages if m.role == "system")
+    asked = "\n".join(m.content for m in messages if m.role == "user")
+    return Sources(questions.between(asked, "exemplar"), system, questions.between(asked, "card"))
 
 
 def _kind(key: str, dials: Dials) -> Kind:

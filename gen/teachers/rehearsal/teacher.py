@@ -62,8 +62,9 @@ class RehearsalTeacher(_Rehearsal):
 
     family = TEACHER_FAMILY
 
-    def __init__(self, *, near_copy: float = 0.02, cut_off: float = 0.01, hollow: float = 0.03) -> None:
-        super().__init__(Dials(near_copy=near_copy, cut_off=cut_off, hollow=hollow))
+    def __init__(self, **dials: float) -> None:
+        """`dials` are the fields of `Dials`, by name."""
+        super().__init__(Dials(**dials))
 
 
 class RehearsalJudge(_Rehearsal):
