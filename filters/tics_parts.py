@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from .shingles import text_hash
+from .minhash import text_hash
 from .tics_families import tic_families
 from .tics_ngrams import Ints, Vocabulary, Words, only
 from .tics_skeletons import phrasing

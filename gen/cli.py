@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import ThousandfoldError
+from .commands import (
+    MODEL_OPTIONS,
+    NAMES,
+    common_options,
+    guarded_command,
+    out_argument,
+    print_json,
+    recipe_argument,
+    stoppable,
+)
 
 if TYPE_CHECKING:
-    from .asking import StopSignal
     from .output import Output
-
-Command = Callable[..., Any]
 
 EPILOG = (
     "Exit codes: 0 done or nothing to do · 1 failed · 2 recipe or command line wrong · 3 stopped at the budget · "
@@ -37,57 +37,10 @@ def main() -> None:
     """
 
 
-def _options(*names: str) -> Callable[[Command], Command]:
-    """The common options, by name, so that they are called and explained alike everywhere."""
-    known = {
-        "size": click.option("--size", type=int, metavar="N", help="Exemplars for training; held-out come on top."),
-        "teacher": click.option("--teacher", metavar="SPEC", help="Who writes: rehearsal, openai:MODEL[@URL], …"),
-        "judge": click.option("--judge", metavar="SPEC", help="Who judges, of another family; none = unjudged."),
-        "budget": click.option("--budget", type=float, metavar="USD", help="Never spend more, resumes included."),
-        "budget_tokens": click.option("--budget-tokens", type=int, metavar="N", help="Never use more tokens."),
-        "out": click.option("--out", type=click.Path(path_type=Path), help="Default: outputs/<name of the recipe>."),
-        "seed": click.option("--seed", type=int, metavar="N", help="Another plan and other drafts."),
-        "concurrency": click.option("--concurrency", type=int, metavar="N", help="Asks in flight at once."),
-        "offline": click.option("--offline", is_flag=True, help="Ask nothing: replay the ledger."),
-        "json": click.option("--json", is_flag=True, help="One JSON object on stdout."),
-    }
-
-    def add(command: Command) -> Command:
-        for name in reversed(names):
-            command = known[name](command)
-        return command
-
-    return add
-
-
-MODEL_OPTIONS = ("size", "teacher", "judge", "budget", "budget_tokens", "out", "seed", "concurrency", "offline")
-NAMES = {name: f"--{name.replace('_', '-')}" for name in MODEL_OPTIONS}
-recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
-out_argument = click.argument("out", type=click.Path(path_type=Path))
-
-
-def _guarded(command: Command) -> Command:
-    """Errors of ours as three lines and their exit code; anything else is a bug and keeps its traceback."""
-
-    @wraps(command)
-    def guarded(*args: Any, **options: Any) -> None:
-        try:
-            command(*args, **options)
-        except ThousandfoldError as error:
-            if options.get("json") or command.__name__ == "refresh":
-                _print_json({"error": {"what": error.what, "why": error.why, "do": error.do}, "exit": error.exit_code})
-            _print_error(error)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:  # before or after a run, where nothing is in flight
-            sys.exit(128 + signal.SIGINT)
-
-    return guarded
-
-
 @main.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--seeds", type=click.Path(path_type=Path), help="Your seeds: .jsonl, .json, .md or a directory.")
-@_guarded
+@guarded_command
 def init(folder: Path, seeds: Path | None) -> None:
     """Write a starter recipe that runs as it is, around your seeds if you have some."""
     from .init import write_starter
@@ -100,21 +53,21 @@ def init(folder: Path, seeds: Path | None) -> None:
 @main.command()
 @recipe_argument
 @click.option("--pilot", type=click.IntRange(min=0), default=0, metavar="N", help="Draft N contexts to forecast from.")
-@_options(*MODEL_OPTIONS, "json")
-@_guarded
+@common_options(*MODEL_OPTIONS, "json")
+@guarded_command
 def plan(recipe: Path, pilot: int, json: bool, **options: Any) -> None:
     """Contexts, coverage and a forecast of asks, tokens and cost; asks nothing without --pilot."""
     from .ahead import plan as look_ahead
     from .view import View
 
-    with _stoppable() as stop, View() as view:
+    with stoppable() as stop, View() as view:
         found = look_ahead(recipe, pilot=pilot, on_event=view, stop=stop, names=NAMES, **options)
     if json:
         coverage = {
             t: {"met": c.met, "possible": c.possible, "uniform": found.uniform[t]} for t, c in found.coverage.items()
         }
         sets = dict(found.contexts["set"].value_counts(sort=True).iter_rows())
-        _print_json(
+        print_json(
             {"contexts": sets, "coverage": coverage, "strength": found.strength, "forecast": found.forecast.as_dict()}
         )
         return
@@ -126,18 +79,18 @@ def plan(recipe: Path, pilot: int, json: bool, **options: Any) -> None:
 @main.command()
 @recipe_argument
 @click.option("-n", "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Drafts to show.")
-@_options(*(name for name in MODEL_OPTIONS if name != "size"), "json")
-@_guarded
+@common_options(*(name for name in MODEL_OPTIONS if name != "size"), "json")
+@guarded_command
 def preview(recipe: Path, count: int, json: bool, **options: Any) -> None:
     """A few drafts with their verdicts and judgements; a run later replays them for free."""
     from .ahead import preview as first_drafts
     from .view import View
 
-    with _stoppable() as stop, View() as view:
+    with stoppable() as stop, View() as view:
         loaded, state = first_drafts(recipe, count, on_event=view, stop=stop, names=NAMES, **options)
     if json:
         tables = {"drafts": state.drafts, "verdicts": state.verdicts, "judgements": state.judgements}
-        _print_json({name: table.to_dicts() for name, table in tables.items()})
+        print_json({name: table.to_dicts() for name, table in tables.items()})
         return
     from .report import console, preview_report
 
@@ -153,8 +106,8 @@ def preview(recipe: Path, count: int, json: bool, **options: Any) -> None:
 @click.option(
     "--misses", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="To show of each."
 )
-@_options("seed", "json")
-@_guarded
+@common_options("seed", "json")
+@guarded_command
 def drill(recipe: Path, clean: int, planted: int, misses: int, seed: int | None, json: bool) -> None:
     """Plant flaws, run the recipe's filters, count what they catch; asks and spends nothing."""
     from .drill_report import as_json, drill_report
@@ -165,7 +118,7 @@ def drill(recipe: Path, clean: int, planted: int, misses: int, seed: int | None,
     with View() as view:
         found = plant_and_count(recipe, clean=clean, planted=planted, seed=seed, on_event=view, names=NAMES)
     if json:
-        _print_json(as_json(found, misses=misses))
+        print_json(as_json(found, misses=misses))
         return
     screen = console()
     for part in drill_report(found, misses=misses):
@@ -174,20 +127,20 @@ def drill(recipe: Path, clean: int, planted: int, misses: int, seed: int | None,
 
 @main.command()
 @recipe_argument
-@_options(*MODEL_OPTIONS, "json")
-@_guarded
+@common_options(*MODEL_OPTIONS, "json")
+@guarded_command
 def run(recipe: Path, json: bool, **options: Any) -> None:
     """The main job: seeds in, a release out. Prints the release's path; resumes what was interrupted."""
     from . import api
     from .report import closing, console
     from .view import View
 
-    with _stoppable() as stop, View() as view:
+    with stoppable() as stop, View() as view:
         done = api.run(recipe, on_event=view, stop=stop, names=NAMES, **options)
     rehearsal = _is_rehearsal(done)
     console(stderr=True).print(closing(done.summary, rehearsal=rehearsal))
     if json:
-        _print_json(done.summary)
+        print_json(done.summary)
     elif done.release:
         click.echo(done.release)
     sys.exit(done.summary["exit"])
@@ -195,25 +148,25 @@ def run(recipe: Path, json: bool, **options: Any) -> None:
 
 @main.command()
 @recipe_argument
-@_options(*MODEL_OPTIONS)
+@common_options(*MODEL_OPTIONS)
 @click.option("--json", is_flag=True, expose_value=False, help="The summary is JSON in any case.")
-@_guarded
+@guarded_command
 def refresh(recipe: Path, **options: Any) -> None:
     """For cron: resume, refill, release if anything changed; prints a JSON summary."""
     from .refresh import refresh as refresh_recipe
     from .view import View
 
-    with _stoppable() as stop, View() as view:
+    with stoppable() as stop, View() as view:
         summary = refresh_recipe(recipe, on_event=view, stop=stop, names=NAMES, **options)
-    _print_json(summary)
+    print_json(summary)
     sys.exit(summary["exit"])
 
 
 @main.command()
 @out_argument
 @click.option("--coverage", is_flag=True, help="By level: wanted, got, yield, cost, and the next round.")
-@_options("json")
-@_guarded
+@common_options("json")
+@guarded_command
 def status(out: Path, coverage: bool, json: bool) -> None:
     """What an output directory holds: replies, cost, releases, and what is unfinished."""
     from .output import Output
@@ -226,7 +179,7 @@ def status(out: Path, coverage: bool, json: bool) -> None:
         return
     state = state_of(output)
     if json:
-        _print_json(state)
+        print_json(state)
         return
     latest = output.latest()
     console().print(status_report(state, read_manifest(latest)["funnel"] if latest else None))
@@ -235,8 +188,8 @@ def status(out: Path, coverage: bool, json: bool) -> None:
 @main.command()
 @out_argument
 @click.argument("draft_id", metavar="ID")
-@_options("json")
-@_guarded
+@common_options("json")
+@guarded_command
 def trace(out: Path, draft_id: str, json: bool) -> None:
     """Walk a line of training back to its seed: scores, verdicts, prompts, context."""
     from .output import Output
@@ -244,7 +197,7 @@ def trace(out: Path, draft_id: str, json: bool) -> None:
 
     found = descent(Output.existing(out), draft_id)
     if json:
-        _print_json(found)
+        print_json(found)
         return
     screen = console()
     for line in descent_report(found):
@@ -253,8 +206,8 @@ def trace(out: Path, draft_id: str, json: bool) -> None:
 
 @main.command()
 @out_argument
-@_options("json")
-@_guarded
+@common_options("json")
+@guarded_command
 def verify(out: Path, json: bool) -> None:
     """Check every file of every release, LATEST and the ledger; exit 1 where anything is damaged."""
     from .output import Output
@@ -264,7 +217,7 @@ def verify(out: Path, json: bool) -> None:
     output = Output.existing(out)
     findings = damage_of(output)
     if json:
-        _print_json({"releases": [p.name for p in output.releases()], "damage": findings, "exit": int(bool(findings))})
+        print_json({"releases": [p.name for p in output.releases()], "damage": findings, "exit": int(bool(findings))})
     else:
         for finding in findings:
             click.echo(on_screen(f"damaged: {finding}"))
@@ -289,8 +242,8 @@ def verify(out: Path, json: bool) -> None:
     help="Texts, a release or an OUT to compare with; default: the seeds.",
 )
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Most tics of a kind; default 10, JSON all.")
-@_options("json")
-@_guarded
+@common_options("json")
+@guarded_command
 def tics(out: Path, references: tuple[Path, ...], limit: int | None, json: bool) -> None:
     """What the exemplars say too often and too much alike, beside the seeds or another reference."""
     from .output import Output
@@ -298,7 +251,7 @@ def tics(out: Path, references: tuple[Path, ...], limit: int | None, json: bool)
 
     measured = measure(Output.existing(out), references)
     if json:
-        _print_json(as_json(measured, limit))
+        print_json(as_json(measured, limit))
         return
     from .report import console
 
@@ -313,7 +266,7 @@ def tics(out: Path, references: tuple[Path, ...], limit: int | None, json: bool)
 @click.option("--near-copy", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share of near-copies.")
 @click.option("--cut-off", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Share cut off.")
 @click.option("--hollow", type=click.FloatRange(0, 1), default=0.03, show_default=True, help="Share of hollow drafts.")
-@_guarded
+@guarded_command
 def rehearse(port: int, latency: float, near_copy: float, cut_off: float, hollow: float) -> None:
     """Serve rehearsal over the OpenAI protocol on this machine; the first line is the base URL."""
     from .teachers.rehearsal import Dials
@@ -329,7 +282,7 @@ def _print_coverage(output: Output, json: bool) -> None:
 
     found = standing_of(output)
     if json:
-        _print_json(found.as_dict())
+        print_json(found.as_dict())
     else:
         console().print(standing_report(found))
 
@@ -338,38 +291,6 @@ def _is_rehearsal(done: Any) -> bool:
     from .release import read_manifest
 
     return bool(done.release and read_manifest(done.release)["rehearsal"])
-
-
-@contextmanager
-def _stoppable() -> Iterator[StopSignal]:
-    """Ctrl-C and SIGTERM finish what is in flight; a second one ends at once."""
-    from .asking import StopSignal
-
-    stop = StopSignal()
-
-    def first(signum: int, _: Any) -> None:
-        stop.set(signum)
-        signal.signal(signum, signal.SIG_DFL)
-        # Not through sys.stderr: the signal may have come in the middle of a write to it.
-        os.write(2, b"stopping: finishing what is in flight (again to quit at once)\n")
-
-    before = {number: signal.signal(number, first) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _print_error(error: ThousandfoldError) -> None:
-    from .text import on_screen
-
-    for line in (f"error: {error.what}", f"  why: {error.why}", f"  do:  {error.do}"):
-        click.echo(on_screen(line), err=True)
-
-
-def _print_json(value: Any) -> None:
-    click.echo(dumps(value, ensure_ascii=True, default=str))
 
 
 main.context_settings["auto_envvar_prefix"] = "THOUSANDFOLD"

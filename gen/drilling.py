@@ -32,8 +32,9 @@ from .pipeline import NO_BUDGET, filtered, judge_of
 from .recipe import Recipe, load
 from .seeds import read_seeds
 from .state import State
+from .tables import said_by
 from .teachers.rehearsal import RehearsalJudge, RehearsalTeacher
-from .verdicts import Closed, said_by
+from .verdicts import Closed
 from .waiting import wait
 
 CLEAN, PLANTED = 2000, 200

@@ -123,6 +123,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     # The rooms: one floor, so that none knows another.
     (
+        "gen.commands",
         "gen.contexts",
         "gen.drafts",
         "gen.judgements",

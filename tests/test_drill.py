@@ -22,7 +22,8 @@ from thousandfold.gen.init import write_starter
 from thousandfold.gen.recipe import load
 from thousandfold.gen.seeds import read_seeds
 from thousandfold.gen.settings import FilterSettings
-from thousandfold.gen.verdicts import FILTERS, said_by
+from thousandfold.gen.tables import said_by
+from thousandfold.gen.verdicts import FILTERS
 
 from ._runs import RESPECT, Done, copied
 
