@@ -34,6 +34,14 @@ class Space:
 
     @classmethod
     def checked(cls, axes: Mapping[str, Sequence[str]], forbid: Forbid) -> Self:
+        """Raises RecipeError for what cannot be read, and where a level can stand in no allowed row."""
+        space = cls.unchecked(axes, forbid)
+        space._check_satisfiable()
+        return space
+
+    @classmethod
+    def unchecked(cls, axes: Mapping[str, Sequence[str]], forbid: Forbid) -> Self:
+        """Some levels, or all rows, may be impossible."""
         levels = _checked_levels(axes)
         names = tuple(axes)
         if isinstance(forbid, (str, Mapping)) or not isinstance(forbid, Sequence):
@@ -51,9 +59,7 @@ class Space:
             for axis, level in partial.items():
                 column, code = position_of(names, levels, axis, level, f"forbid[{row}]")
                 rules[row, column] = code
-        space = cls(names, levels, np.array([len(own) for own in levels], np.int64), rules)
-        space._check_satisfiable()
-        return space
+        return cls(names, levels, np.array([len(own) for own in levels], np.int64), rules)
 
     @property
     def width(self) -> int:

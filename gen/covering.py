@@ -24,7 +24,7 @@ import polars as pl
 from .constraints import Feasible, Forbid, Space, position_of
 from .dice import Dice, uniform_rows
 from .errors import RecipeError
-from .tuples import Coverage, Tuples
+from .tuples import Coverage, Tuples, max_strength
 
 __all__ = ["Coverage", "coverage", "covering_plan", "met_strength", "uniform_coverage"]
 
@@ -78,6 +78,22 @@ def covering_plan(
 
     planner = Planner(space, Tuples.over(space, range(1, top + 1)), inverse_shares, existing, int(seed))
     return space.frame(planner.rows(size))
+
+
+def sealed_plan(axes: Mapping[str, Sequence[str]], *, size: int, forbid: Forbid = (), seed: int = 0) -> pl.DataFrame:
+    """A plan of pairs made in one try: for the small sets of a recipe, each of which has plans of its own."""
+    space = Space.checked(axes, forbid)
+    from .planner import Planner  # loads numba
+
+    tuples = Tuples.over(space, range(1, min(2, space.width) + 1))
+    planner = Planner(space, tuples, _inverse_shares(space, {}), np.empty((0, space.width), np.int64), seed, starts=1)
+    return space.frame(planner.rows(size))
+
+
+def countable_strength(axes: Mapping[str, Sequence[str]], limit: int = 3) -> int:
+    """The highest strength up to `limit` whose tuples fit into memory; at least 1."""
+    sizes = [len(levels) for levels in axes.values()]
+    return max(1, max_strength(sizes, min(limit, len(sizes))))
 
 
 def coverage(frame: pl.DataFrame, axes: Mapping[str, Sequence[str]], *, strength: int, forbid: Forbid = ()) -> Coverage:

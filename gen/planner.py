@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 CANDIDATES = 40  # more make the plan of 12,10,8,6,5,5,4,4 no shorter
 FILL_CANDIDATES = 3  # once all is met: more even out the counts of tuples by a few per cent, at as many times the cost
 ROW_WORK = 2**21  # table look-ups that one row may cost; wide recipes get fewer candidates
-STARTS = 12  # tries at the rows that meet all pairs; the one whose prefixes are best is kept
+STARTS = 4  # tries at the rows that meet all pairs; more hardly better their prefixes
 FEW_PAIRS = 4  # once a quarter of the pairs is left, even levels and new triples decide between equals
 NEAR = 10  # thousandths of the pairs by which a shorter try may be further behind
 STARTS_WORK = 2**27  # table look-ups that all tries may cost
@@ -44,13 +44,20 @@ class Planner:
     """Grows a plan row by row. A row never depends on how many are wanted after it."""
 
     def __init__(
-        self, space: Space, tuples: Tuples, inverse_shares: Sequence[Floats], existing: Ints, seed: int
+        self,
+        space: Space,
+        tuples: Tuples,
+        inverse_shares: Sequence[Floats],
+        existing: Ints,
+        seed: int,
+        *,
+        starts: int = STARTS,
     ) -> None:
         self.space, self.tuples = space, tuples
         self.feasible = Feasible(space)
         self.inverse_shares = inverse_shares
         self.top = int(tuples.strength.max())
-        self.seed = seed
+        self.seed, self.starts = seed, starts
         self.stream = int.from_bytes(blake2b(str(seed).encode(), digest_size=8).digest()) % PRIME
         self.existing = self.made = len(existing)
         self.again = self.most_pairs_met = False
@@ -72,7 +79,7 @@ class Planner:
 
     def rows(self, size: int | None) -> Ints:
         """`size` new rows, or as many as meet every possible tuple."""
-        if self.phase == 2 and not self.complete:
+        if self.phase == 2 and not self.complete and size != 0:
             self._meet_pairs()
         while not self.complete if size is None else self.made - self.existing < size:
             self._grow(MORE_ROWS if size is None or not self.complete else size - self.made + self.existing)
@@ -101,7 +108,7 @@ class Planner:
         rows = int(self.tuples.cells[self.tuples.strength == 2].max()) + 4 * self.space.width.bit_length()
         work = self._row_work() * self._candidates() * rows
         tries, lefts = [], []
-        for at in range(max(1, min(STARTS, STARTS_WORK // work))):
+        for at in range(max(1, min(self.starts, STARTS_WORK // work))):
             tries.append(self._copy(at))
             lefts.append(tries[-1]._pairs_left())
             self.rules = tries[-1].rules  # what the search has answered once is known to the next try

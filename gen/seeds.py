@@ -308,13 +308,16 @@ def _check_ids(placed: Sequence[tuple[_Place, Mapping[str, Any]]]) -> None:
 def _split(rows: list[dict[str, Any]], recipe: Recipe) -> None:
     """Marks each seed train or heldout.
 
-    A seed on a sealed level is held-out. A facet with at least four seeds and fewer held-out ones than
+    A seed on what training never sees (a sealed level, a withheld tuple, a combination without the value) is held-out,
+    and so is a near-copy of a held-out seed. A facet with at least four seeds and fewer held-out ones than
     `heldout.share` of them (one at least, half at most) gives those whose ids hash lowest, so that held-out
     contexts have lineages of their own.
     """
-    share, sealed = recipe.settings.heldout.share, recipe.settings.heldout.levels
+    share, never = recipe.settings.heldout.share, [*recipe.withheld, *recipe.settings.heldout.control]
     for row in rows:
-        row["split"] = "heldout" if any(row.get(axis) in levels for axis, levels in sealed.items()) else "train"
+        sealed = any(row.get(axis) in recipe.sealed_of(axis) for axis in recipe.axes)
+        sealed = sealed or any(partial.items() <= row.items() for partial in never)
+        row["split"] = "heldout" if sealed else "train"
     for facet in recipe.levels["facet"]:
         own = [row for row in rows if row["facet"] == facet]
         free = sorted(

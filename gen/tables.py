@@ -32,7 +32,7 @@ CONTEXTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
     "seed_id": pl.String,
     "split": pl.String,  # train | heldout
-    "set": pl.String,  # train, or the held-out set: id | lodo
+    "set": pl.String,  # train, or the held-out set: id | comp | lodo | far | ctrl
     "position": pl.UInt32,  # order in the plan of its set; every prefix is balanced
     "repeat": pl.UInt16,  # 0, or how many contexts of the same levels and seed come before it
 }

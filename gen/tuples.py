@@ -62,7 +62,7 @@ class Tuples:
         counts = tuple_counts(sizes, wanted[-1])
         total = sum(counts[t] for t in wanted)
         if total > MAX_TUPLES:
-            fits = max(t for t in range(len(counts)) if sum(counts[1 : t + 1]) <= MAX_TUPLES)
+            fits = max_strength(sizes, wanted[-1])
             raise RecipeError(
                 what=f"strength {wanted[-1]} over {space.width} axes means {total:,} tuples of levels",
                 why=f"each is counted in memory, and {MAX_TUPLES:,} are the most that may be",
@@ -118,3 +118,9 @@ def tuple_counts(sizes: Sequence[int], strength: int) -> list[int]:
         for t in range(strength, 0, -1):
             counts[t] += counts[t - 1] * size
     return counts
+
+
+def max_strength(sizes: Sequence[int], limit: int) -> int:
+    """The highest strength up to `limit` whose tuples, with those of all lower ones, can be counted; 0 for none."""
+    counts = tuple_counts(sizes, limit)
+    return max(t for t in range(len(counts)) if sum(counts[1 : t + 1]) <= MAX_TUPLES)
