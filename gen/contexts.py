@@ -47,11 +47,13 @@ def plan_contexts(recipe: Recipe, seeds: pl.DataFrame, *, train: int, heldout: i
     sets = list(dict.fromkeys(plan.set for plan in plans))
     for at, name in enumerate(sets):
         alike = [plan for plan in plans if plan.set == name]
+        own = []
         for before, plan in enumerate(alike):
             # Plans of one set take turns, so that a smaller set is a prefix of a larger one.
             count = _part(_part(heldout, len(sets), at), len(alike), before)
             part = _assign(seeds, "heldout", name, _heldout_plan(recipe, plan, count))
-            rows += [{**row, "position": row["position"] * len(alike) + before} for row in part]
+            own += [{**row, "position": row["position"] * len(alike) + before} for row in part]
+        rows += sorted(own, key=lambda row: int(row["position"]))
     contexts = frame(rows, contexts_schema(list(recipe.axes)))
     check_sealed(contexts, seeds, recipe)
     return contexts

@@ -17,7 +17,7 @@ SPANS = pl.List(pl.Struct({"item": pl.String, "span": pl.String}))
 
 SEEDS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
-    "lineage": pl.String,  # id of the hand-written ancestor; a seed is its own
+    "lineage": pl.String,  # id of the hand-written ancestor: a seed is its own, near-copies share that of the first
     "facet": pl.String,
     "split": pl.String,  # train | heldout
     "messages": MESSAGES,

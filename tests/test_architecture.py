@@ -43,7 +43,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gen.teachers.rehearsal", "gen.teachers.rehearsal.server"),
     ("gen.teachers",),
     ("gen.budget", "gen.card", "gen.covering", "gen.feasibility", "gen.greedy", "gen.output"),
-    ("gen.asking", "gen.forecast", "gen.models", "gen.options"),
+    ("gen.asking", "gen.forecast", "gen.lineages", "gen.models", "gen.options"),
     # The rooms: one floor, so that none knows another.
     (
         "gen.seeds",
