@@ -13,10 +13,11 @@ from . import pipeline
 from .asking import StopSignal
 from .budget import Budget
 from .contexts import allowed_forbid, plan_contexts, plan_strength
-from .covering import Coverage, coverage, met_strength, uniform_coverage
+from .covering import Coverage, countable_strength, coverage, uniform_coverage
 from .drafts import longest_path
 from .events import ignore
 from .forecast import Forecast, assumed, from_pilot
+from .frozen import set_sums
 from .judgements import level_asks, longest_judging
 from .ledger import Ledger, Spent
 from .models import Models, models_of
@@ -32,9 +33,11 @@ class Plan:
     """What a run would write for, and what that covers and costs.
 
     contexts   CONTEXTS frame and one column per axis, those of all sets
-    coverage   strength -> combinations of so many levels that training may see, and how many of them are met
+    coverage   strength -> combinations of so many levels that training may see, how many of them are met and by
+               which row, and the least number of rows that could meet them all
     uniform    strength -> share that as many uniform draws would have met
     strength   the largest t for which every combination of t levels is met
+    sealed     held-out set -> SHA-256 of its contexts and their seeds, as a run will note it before it asks
     forecast   asks, tokens and cost as intervals
     size       exemplars that the recipe asks for
     """
@@ -43,8 +46,21 @@ class Plan:
     coverage: Mapping[int, Coverage]
     uniform: Mapping[int, float]
     strength: int
+    sealed: Mapping[str, str]
     forecast: Forecast
     size: int
+
+    def as_dict(self) -> dict[str, object]:
+        """What `plan --json` prints: counts by set instead of the contexts."""
+        keys = ("met", "possible", "bound", "met_by")
+        covered = {t: {key: getattr(found, key) for key in keys} for t, found in self.coverage.items()}
+        return {
+            "contexts": dict(self.contexts["set"].value_counts(sort=True).iter_rows()),
+            "coverage": {t: {**own, "uniform": self.uniform[t]} for t, own in covered.items()},
+            "strength": self.strength,
+            "sealed": dict(self.sealed),
+            "forecast": self.forecast.as_dict(),
+        }
 
 
 def plan(recipe: str | Path, *, pilot: int = 0, names: Mapping[str, str] | None = None, **options: Any) -> Plan:
@@ -59,13 +75,15 @@ def plan(recipe: str | Path, *, pilot: int = 0, names: Mapping[str, str] | None 
     contexts = plan_contexts(loaded, seeds, train=pipeline.pool_wanted(loaded), heldout=pipeline.heldout_wanted(loaded))
     train = contexts.filter(pl.col("split") == "train")
     axes, forbid = loaded.train_levels, allowed_forbid(loaded, loaded.train_levels)
-    strengths = range(1, min(3, len(axes)) + 1)
+    highest = countable_strength(axes, max(3, plan_strength(loaded)))
     cells = train.select(list(axes))
+    covered = {t: coverage(cells, axes, strength=t, forbid=forbid) for t in range(1, highest + 1)}
     return Plan(
         contexts=contexts,
-        coverage={t: coverage(cells, axes, strength=t, forbid=forbid) for t in strengths},
-        uniform={t: uniform_coverage(axes, train.height, strength=t, forbid=forbid) for t in strengths},
-        strength=met_strength(cells, axes, forbid, limit=plan_strength(loaded)),
+        coverage=covered,
+        uniform={t: uniform_coverage(axes, train.height, strength=t, forbid=forbid) for t in covered},
+        strength=next((t - 1 for t, found in covered.items() if found.share < 1), highest),
+        sealed=set_sums(contexts, seeds),
         forecast=_pilot(loaded, models, pilot, options) if pilot else _assumed(loaded, models, seeds, train),
         size=loaded.settings.size,
     )

@@ -128,7 +128,7 @@ def _funnel_table(funnel: Mapping[str, Any]) -> str:
 
 def _axis_table(axis: str, exemplars: pl.DataFrame, recipe: Recipe) -> str:
     counts = Counter(exemplars[axis])
-    sealed = recipe.settings.heldout.levels.get(axis, ())
+    sealed = recipe.sealed_of(axis)
     cells = [f"{_escaped(level)} {'sealed' if level in sealed else counts[level]}" for level in recipe.levels[axis]]
     return f"**{_escaped(axis)}**: " + " · ".join(cells)
 

@@ -63,13 +63,7 @@ def plan(recipe: Path, pilot: int, json: bool, **options: Any) -> None:
     with stoppable() as stop, View() as view:
         found = look_ahead(recipe, pilot=pilot, on_event=view, stop=stop, names=NAMES, **options)
     if json:
-        coverage = {
-            t: {"met": c.met, "possible": c.possible, "uniform": found.uniform[t]} for t, c in found.coverage.items()
-        }
-        sets = dict(found.contexts["set"].value_counts(sort=True).iter_rows())
-        print_json(
-            {"contexts": sets, "coverage": coverage, "strength": found.strength, "forecast": found.forecast.as_dict()}
-        )
+        print_json(found.as_dict())
         return
     from .report import console, plan_report
 

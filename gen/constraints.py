@@ -5,6 +5,7 @@ Exact: deciding it is a satisfiability search, made small by looking only at rul
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -33,9 +34,22 @@ class Space:
 
     @classmethod
     def checked(cls, axes: Mapping[str, Sequence[str]], forbid: Forbid) -> Self:
-        names, levels = tuple(axes), _checked_levels(axes)
+        """Raises RecipeError for what cannot be read, and where a level can stand in no allowed row."""
+        space = cls.unchecked(axes, forbid)
+        space._check_satisfiable()
+        return space
+
+    @classmethod
+    def unchecked(cls, axes: Mapping[str, Sequence[str]], forbid: Forbid) -> Self:
+        """Some levels, or all rows, may be impossible."""
+        levels = _checked_levels(axes)
+        names = tuple(axes)
+        if isinstance(forbid, (str, Mapping)) or not isinstance(forbid, Sequence):
+            raise _no_constraint("forbid", forbid)
         rules = np.full((len(forbid), len(names)), -1, np.int64)
         for row, partial in enumerate(forbid):
+            if not isinstance(partial, Mapping):
+                raise _no_constraint(f"forbid[{row}]", partial)
             if not partial:
                 raise RecipeError(
                     what=f"forbid[{row}] is empty",
@@ -45,9 +59,7 @@ class Space:
             for axis, level in partial.items():
                 column, code = position_of(names, levels, axis, level, f"forbid[{row}]")
                 rules[row, column] = code
-        space = cls(names, levels, np.array([len(own) for own in levels], np.int64), rules)
-        space._check_satisfiable()
-        return space
+        return cls(names, levels, np.array([len(own) for own in levels], np.int64), rules)
 
     @property
     def width(self) -> int:
@@ -187,9 +199,10 @@ class Feasible:
         risky = alive & ~(self.escapes & later).any(axis=1)
         if not risky.any():
             return None
-        return np.stack([self._levels_of(axis, np.where(still_open, self.rules[row], -1)) for row in risky])
+        return np.stack([self.levels_of(axis, np.where(still_open, self.rules[row], -1)) for row in risky])
 
-    def _levels_of(self, axis: int, rules: Ints) -> Bools:
+    def levels_of(self, axis: int, rules: Ints) -> Bools:
+        """One flag per level of `axis`: can a row be finished of which only these rules can still be broken?"""
         key = axis, _digest(rules)
         if key not in self._levels:
             found = [self._can_finish(_given(rules, axis, level)) for level in range(int(self.sizes[axis]))]
@@ -223,7 +236,21 @@ def _digest(rules: Ints) -> bytes:
     return blake2b(rules.tobytes(), digest_size=16).digest()
 
 
+def _no_constraint(place: str, found: object) -> RecipeError:
+    return RecipeError(
+        what=f"{place} is {found!r:.80}",
+        why="constraints are a list of partial rows, each a mapping from axis to level",
+        do='write them as forbid=[{"facet": "honest apology", "fault": "none"}]',
+    )
+
+
 def _checked_levels(axes: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(axes, Mapping):
+        raise RecipeError(
+            what=f"axes is {axes!r:.80}",
+            why="a plan needs to know the levels of each axis by its name",
+            do='give a mapping such as {"domain": ["law", "health care"], "stakes": ["everyday", "serious"]}',
+        )
     if not axes:
         raise RecipeError(
             what="axes is empty",
@@ -231,7 +258,8 @@ def _checked_levels(axes: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...],
             do='give axes such as {"domain": ["law", "health care"], "stakes": ["everyday", "serious"]}',
         )
     for axis, levels in axes.items():
-        wrong = [levels] if isinstance(levels, str) else [level for level in levels if not isinstance(level, str)]
+        in_order = isinstance(levels, Sequence) and not isinstance(levels, str)  # a set has another order every time
+        wrong = [level for level in levels if not isinstance(level, str)] if in_order else [levels]
         if wrong:
             raise RecipeError(
                 what=f"axes[{axis!r}] holds {wrong[0]!r}, where a list of strings belongs",
@@ -244,7 +272,7 @@ def _checked_levels(axes: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...],
                 why="every row needs a level on every axis",
                 do=f"give {axis!r} at least one level, or leave that axis out",
             )
-        twice = [level for position, level in enumerate(levels) if level in levels[:position]]
+        twice = [level for level, times in Counter(levels).items() if times > 1]
         if twice:
             raise RecipeError(
                 what=f"axes[{axis!r}] has the level {twice[0]!r} twice",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from .covering import covering_plan
-from .errors import RecipeError
+from .covering import countable_strength, covering_plan, sealed_plan
+from .errors import DamageError, RecipeError
 from .recipe import Recipe
+from .sealed import can_stand, lifted, occurs
 from .tables import contexts_schema, frame, tagged_id
 
 SPREAD = 1.25
@@ -23,81 +24,135 @@ seed added later takes over little more than its own share (rendezvous hashing w
 Mirrokni, Thorup, Zadimoghaddam, arXiv 1608.01350)."""
 
 
+class HeldoutPlan(NamedTuple):
+    """One plan of a held-out set: the levels that it varies, and the combinations that it must not hold."""
+
+    set: str
+    levels: Mapping[str, Sequence[str]]
+    forbid: Sequence[Mapping[str, str]]
+
+
 def plan_contexts(recipe: Recipe, seeds: pl.DataFrame, *, train: int, heldout: int) -> pl.DataFrame:
     """`train` contexts for training and `heldout` sealed ones, as a CONTEXTS frame with one column per axis.
 
-    Held-out sets: `lodo` (a sealed level) and `id` (levels that training sees, lineages it does not), in
-    equal parts. Raises RecipeError for constraints that clash and facets without seeds.
+    The held-out sets that the recipe has get equal parts: `id` (levels that training sees, lineages it does not),
+    `comp` (a tuple of levels that training sees apart but never together), `lodo` (a sealed level), `far` (a sealed
+    language or kind), `ctrl` (the value is not called for). Raises RecipeError for constraints that clash and facets
+    without seeds, and DamageError should a sealed context ever come among training's.
     """
     _check_facets(recipe, seeds)
-    rows = _assign(recipe, seeds, "train", "train", recipe.train_levels, train)
+    rows = _assign(seeds, "train", "train", _train_plan(recipe, train))
     plans = heldout_levels(recipe, seeds)
-    for index, (name, levels) in enumerate(plans):
-        # The first plans take the remainder, so that the parts add up to `heldout`.
-        count = heldout // len(plans) + (index < heldout % len(plans))
-        part = _assign(recipe, seeds, "heldout", name, levels, count)
-        # Plans of one set take turns, so that a smaller set is a prefix of a larger one.
-        before, alike = (sum(other == name for other, _ in some) for some in (plans[:index], plans))
-        rows += [{**row, "position": row["position"] * alike + before} for row in part]
-    return frame(rows, contexts_schema(list(recipe.axes)))
+    sets = list(dict.fromkeys(plan.set for plan in plans))
+    for at, name in enumerate(sets):
+        alike = [plan for plan in plans if plan.set == name]
+        own = []
+        for before, plan in enumerate(alike):
+            # Plans of one set take turns, so that a smaller set is a prefix of a larger one.
+            count = _part(_part(heldout, len(sets), at), len(alike), before)
+            part = _assign(seeds, "heldout", name, _heldout_plan(recipe, plan, count))
+            own += [{**row, "position": row["position"] * len(alike) + before} for row in part]
+        rows += sorted(own, key=lambda row: int(row["position"]))
+    contexts = frame(rows, contexts_schema(list(recipe.axes)))
+    check_sealed(contexts, seeds, recipe)
+    return contexts
 
 
-def heldout_levels(recipe: Recipe, seeds: pl.DataFrame) -> list[tuple[str, dict[str, list[str]]]]:
-    """(set, axis -> levels) of every held-out plan: one of the set `id`, then one of `lodo` for each sealed axis.
+def _part(whole: int, parts: int, at: int) -> int:
+    """The first parts take the remainder, so that they add up to the whole."""
+    return whole // parts + (at < whole % parts)
+
+
+def heldout_levels(recipe: Recipe, seeds: pl.DataFrame) -> list[HeldoutPlan]:
+    """The held-out plans: one of `id`, one of `comp` for each withheld tuple, one of `lodo` and `far` for each axis
+    with sealed levels, one of `ctrl` for each combination without the value.
 
     Only facets with a held-out lineage take part, and of their levels those that the constraints then leave possible.
     """
     if recipe.settings.heldout.share == 0:
         return []
     lineages = set(seeds.filter(pl.col("split") == "heldout")["facet"])
-    seen = recipe.train_levels
-    sealed = [("lodo", {**seen, axis: list(levels)}) for axis, levels in recipe.settings.heldout.levels.items()]
+    wanted: list[tuple[str, Mapping[str, Sequence[str]]]] = [("id", {})]
+    wanted += [("comp", _only(partial)) for partial in recipe.withheld]
+    wanted += [(name, {axis: levels}) for name in ("lodo", "far") for axis, levels in recipe.sealed[name].items()]
+    wanted += [("ctrl", _only(partial)) for partial in recipe.settings.heldout.control]
     plans = []
-    for name, levels in [("id", seen), *sealed]:
-        own = {**levels, "facet": [facet for facet in levels["facet"] if facet in lineages]}
-        rules = allowed_forbid(recipe, own)
-        can = {axis: [level for level in own[axis] if _can_stand({axis: level}, own, rules)] for axis in own}
+    for name, fixed in wanted:
+        own = {**recipe.train_levels, **fixed}
+        own["facet"] = [facet for facet in own["facet"] if facet in lineages]
+        if not own["facet"]:
+            continue
+        lift = {axis: levels[0] for axis, levels in fixed.items()} if name in ("comp", "ctrl") else {}
+        rules = lifted(allowed_forbid(recipe, own), lift)
+        can = {axis: [level for level in own[axis] if can_stand({axis: level}, own, rules)] for axis in own}
         if all(can.values()):
-            plans.append((name, can))
+            plans.append(HeldoutPlan(name, can, [rule for rule in rules if occurs(rule, can)]))
     return plans
 
 
-def _can_stand(
-    given: Mapping[str, str], levels: Mapping[str, Sequence[str]], rules: Sequence[Mapping[str, str]]
-) -> bool:
-    """Whether a row with the `given` levels (by axis) exists that no rule forbids."""
-    alive = [rule for rule in rules if all(given.get(axis, level) == level for axis, level in rule.items())]
-    if not alive:
-        return True
-    undecided = next((axis for axis in alive[0] if axis not in given), None)
-    return undecided is not None and any(
-        _can_stand({**given, undecided: level}, levels, alive) for level in levels[undecided]
-    )
+def _only(partial: Mapping[str, str]) -> dict[str, list[str]]:
+    return {axis: [level] for axis, level in partial.items()}
 
 
-def allowed_forbid(recipe: Recipe, levels: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """The recipe's forbidden combinations that can occur among `levels`."""
-    return [f for f in recipe.settings.contexts.forbid if all(level in levels[axis] for axis, level in f.items())]
+def check_sealed(contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe) -> None:
+    """Raises DamageError where a context for training holds what training never sees, or descends from a sealed seed.
+
+    That is: a sealed level, a combination that is forbidden, withheld or without the value, a held-out lineage, or
+    just the levels of a held-out context of the sets that are told from training by their levels.
+    """
+    train = contexts.filter(pl.col("split") == "train")
+    sealed_seeds = seeds.filter(pl.col("split") == "heldout")
+    lineages = pl.concat([sealed_seeds["id"], sealed_seeds["lineage"]])
+    found = [("descends from a held-out seed", pl.col("seed_id").is_in(lineages.implode()))]
+    found += [
+        (f"holds the sealed {axis} = {level!r}", pl.col(axis) == level)
+        for axis in recipe.axes
+        for level in recipe.sealed_of(axis)
+    ]
+    found += [
+        (f"holds {' with '.join(f'{axis} = {level!r}' for axis, level in rule.items())}", _holds(rule))
+        for rule in recipe.never
+    ]
+    for what, expression in found:
+        leaked = train.filter(expression)
+        if leaked.height:
+            raise DamageError(
+                what=f"the training context {leaked['id'][0]} {what}",
+                why="then the sealed sets would not measure what training never saw",
+                do="report this: the plan must never make such a context",
+            )
+
+
+def _holds(partial: Mapping[str, str]) -> pl.Expr:
+    return pl.all_horizontal([pl.col(axis) == level for axis, level in partial.items()])
+
+
+def allowed_forbid(recipe: Recipe, levels: Mapping[str, Sequence[str]]) -> list[Mapping[str, str]]:
+    """What no context for training may hold, as far as it can occur among `levels`."""
+    return [rule for rule in recipe.never if occurs(rule, levels)]
 
 
 def plan_strength(recipe: Recipe) -> int:
-    """The strength that is planned for: as asked, or 3 (pairs always come first, so any prefix is balanced)."""
+    """The strength that is planned for: as asked, or the highest up to 3 whose tuples can be counted in memory.
+
+    Pairs always come first, so any prefix is balanced.
+    """
     asked = recipe.settings.contexts.strength
-    return min(3 if asked == "auto" else asked, len(recipe.axes))
+    return min(countable_strength(recipe.train_levels) if asked == "auto" else asked, len(recipe.axes))
 
 
-def _assign(
-    recipe: Recipe, seeds: pl.DataFrame, split: str, name: str, levels: Mapping[str, Sequence[str]], count: int
-) -> list[dict[str, Any]]:
-    if count == 0:
-        return []
-    plan = covering_plan(
-        levels,
-        strength=plan_strength(recipe) if split == "train" else min(2, len(levels)),
-        size=count,
-        forbid=allowed_forbid(recipe, levels),
-        seed=recipe.settings.seed + sum(map(ord, name)) * (split == "heldout"),
-    )
+def _train_plan(recipe: Recipe, count: int) -> pl.DataFrame:
+    levels, strength = recipe.train_levels, plan_strength(recipe)
+    forbid = allowed_forbid(recipe, levels)
+    return covering_plan(levels, strength=strength, size=count, forbid=forbid, seed=recipe.settings.seed)
+
+
+def _heldout_plan(recipe: Recipe, plan: HeldoutPlan, count: int) -> pl.DataFrame:
+    seed = recipe.settings.seed + sum(map(ord, plan.set))
+    return sealed_plan(plan.levels, size=count, forbid=plan.forbid, seed=seed)
+
+
+def _assign(seeds: pl.DataFrame, split: str, name: str, plan: pl.DataFrame) -> list[dict[str, Any]]:
     by_facet = {
         str(facet): sorted(part["id"])
         for (facet,), part in seeds.filter(pl.col("split") == split).group_by("facet", maintain_order=True)

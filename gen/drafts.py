@@ -174,7 +174,8 @@ class _Writer:
         return self._ask("exemplar", row, EXEMPLAR_SCHEMA, situation=as_data(situation))
 
     def _ask(self, purpose: Purpose, row: Mapping[str, Any], schema: dict[str, Any], **fields: str) -> Ask:
-        rendered = self._recipe.prompts[purpose].render(
+        question = f"control_{purpose}" if row["set"] == "ctrl" else purpose
+        rendered = self._recipe.prompts[question].render(
             definition=self._recipe.rubrics[row["facet"]].definition,
             card=card(self._recipe, row),
             exemplar=self._exemplars[row["seed_id"]],

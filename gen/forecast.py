@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from .budget import Budget
 from .teachers.base import Ask, Usage
@@ -30,10 +31,13 @@ class Forecast:
     asks: Interval
     tokens: Interval
     usd: Interval | None  # None: a price is unknown
+    accepted: int  # drafts that the filters and the judge must keep: the pool that the selection chooses from
+    expected: int | None  # contexts at the yield that the pilot had; None without a pilot, or if it kept nothing
 
     def as_dict(self) -> dict[str, object]:
-        fields = {"basis": self.basis, "yield": self.yield_, "contexts": self.contexts, "asks": self.asks}
-        return {**fields, "tokens": self.tokens, "usd": self.usd}
+        fields: dict[str, object] = {"basis": self.basis, "yield": self.yield_, "contexts": self.contexts}
+        fields |= {"asks": self.asks, "tokens": self.tokens, "usd": self.usd}
+        return {**fields, "accepted": self.accepted, "expected_contexts": self.expected}
 
 
 def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
@@ -80,6 +84,7 @@ def from_pilot(
         usd=None if usd is None else mean_interval(usd),
         wanted=wanted,
         heldout=heldout,
+        expected=math.ceil(Fraction(wanted * drafts, kept)) + heldout if kept else None,
     )
 
 
@@ -112,6 +117,7 @@ def _forecast(
     usd: Interval | None,
     wanted: int,
     heldout: int,
+    expected: int | None = None,
 ) -> Forecast:
     low, high = wanted / max(share[1], 1e-9) + heldout, wanted / max(share[0], 0.01) + heldout
     return Forecast(
@@ -121,4 +127,6 @@ def _forecast(
         asks=(math.ceil(low * asks), math.ceil(high * asks)),
         tokens=(math.ceil(low * tokens[0]), math.ceil(high * tokens[1])),
         usd=None if usd is None else (low * usd[0], high * usd[1]),
+        accepted=wanted,
+        expected=expected,
     )

@@ -27,6 +27,7 @@ from .contexts import heldout_levels, plan_contexts
 from .deficits import Tally
 from .drafts import Novelty, exemplar_prompt_text, longest_path, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
+from .frozen import freeze
 from .judgements import Judge, judge_drafts, longest_judging
 from .ledger import Ledger
 from .models import Models
@@ -75,6 +76,7 @@ async def run(
     """The main job: seeds in, a release out."""
     asker = make_asker(recipe, ledger, models, offline=offline, stop=stop, on_event=on_event)
     seeds = read_seeds(recipe)
+    _freeze(recipe, seeds, ledger, on_event)
     async with models:
         state = await _rounds(recipe, seeds, asker, models, on_event)
     pool = state.pool
@@ -126,6 +128,7 @@ async def first_drafts(
     """
     asker = make_asker(recipe, ledger, models, offline=offline, stop=stop, on_event=on_event)
     seeds = read_seeds(recipe)
+    _freeze(recipe, seeds, ledger, on_event)
     contexts = plan_contexts(recipe, seeds, train=count, heldout=0)
     state = State(contexts=contexts)
     fresh = contexts.with_columns(draw=pl.lit(0, pl.UInt8))
@@ -133,6 +136,11 @@ async def first_drafts(
         desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event, contexts)
         await _round(state, fresh, desk)
     return state
+
+
+def _freeze(recipe: Recipe, seeds: pl.DataFrame, ledger: Ledger, on_event: OnEvent) -> None:
+    for text in freeze(recipe, seeds, ledger, heldout=heldout_wanted(recipe)):
+        on_event(Event("note", {"text": text}))
 
 
 def make_asker(

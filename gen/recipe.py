@@ -13,6 +13,7 @@ from typing import Any
 from thousandfold import prompts
 
 from .errors import RecipeError
+from .sealed import check_heldout, occurs, sealed_levels, sealing_key, withheld_tuples
 from .settings import (
     Axis,
     BudgetSettings,
@@ -68,8 +69,31 @@ class Recipe:
     @cached_property
     def train_levels(self) -> dict[str, list[str]]:
         """axis -> the levels that training may see."""
-        sealed = self.settings.heldout.levels
-        return {name: [x for x in ls if x not in sealed.get(name, ())] for name, ls in self.levels.items()}
+        return {name: [x for x in ls if x not in self.sealed_of(name)] for name, ls in self.levels.items()}
+
+    @cached_property
+    def sealed(self) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Held-out set -> axis -> the levels that only this set sees."""
+        return sealed_levels(self.settings, self.levels)
+
+    def sealed_of(self, axis: str) -> tuple[str, ...]:
+        """The levels of the axis that training never sees."""
+        return tuple(level for sealed in self.sealed.values() for level in sealed.get(axis, ()))
+
+    @cached_property
+    def withheld(self) -> tuple[Mapping[str, str], ...]:
+        """Tuples of levels that training sees apart but never together."""
+        rules = [rule for rule in self._named if occurs(rule, self.train_levels)]
+        return withheld_tuples(self.settings, self.train_levels, rules)
+
+    @cached_property
+    def never(self) -> list[Mapping[str, str]]:
+        """Combinations that no context for training holds: forbidden, without the value, or withheld."""
+        return [*self._named, *self.withheld]
+
+    @property
+    def _named(self) -> list[Mapping[str, str]]:
+        return [*self.settings.contexts.forbid, *self.settings.heldout.control]
 
     @cached_property
     def sha256(self) -> str:
@@ -268,15 +292,15 @@ def _check_references(recipe: Recipe) -> None:
     path, settings = recipe.path / "recipe.toml", recipe.settings
     for index, forbidden in enumerate(settings.contexts.forbid):
         _check_levels(recipe, {axis: [level] for axis, level in forbidden.items()}, f"{path}: contexts.forbid.{index}")
-    _check_levels(recipe, settings.heldout.levels, f"{path}: heldout.levels")
+    heldout = settings.heldout
+    for key, sealed in (("levels", heldout.levels), ("far", heldout.far)):
+        _check_levels(recipe, sealed or {}, f"{path}: heldout.{key}")
+    for key, partials in (("tuples", heldout.tuples), ("control", heldout.control)):
+        for index, partial in enumerate(partials or ()):
+            named = {axis: [level] for axis, level in partial.items()}
+            _check_levels(recipe, named, f"{path}: heldout.{key}.{index}")
     _check_levels(recipe, settings.selection.quotas, f"{path}: selection.quotas")
-    for axis in settings.heldout.levels:
-        if not recipe.train_levels[axis]:
-            raise RecipeError(
-                what=f"{path}: heldout.levels seals every level of {axis!r}",
-                why="then no context is left for training",
-                do="leave at least one level unsealed",
-            )
+    check_heldout(path, settings, recipe.levels, recipe.sealed)
     _check_quotas(recipe, path)
     for facet in recipe.axes["facet"].levels:
         if facet not in recipe.rubrics:
@@ -293,7 +317,8 @@ def _check_quotas(recipe: Recipe, path: Path) -> None:
         for level in quotas:
             if level not in recipe.train_levels[axis]:
                 raise RecipeError(
-                    what=f"{path}: selection.quotas asks for {axis} = {level!r}, which heldout.levels seals",
+                    what=f"{path}: selection.quotas asks for {axis} = {level!r}, "
+                    f"which {sealing_key(recipe.sealed, axis, level)} seals",
                     why="a sealed level is never in training, so the quota cannot be met",
                     do="take it out of one of the two",
                 )

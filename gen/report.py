@@ -88,22 +88,27 @@ def plan_report(plan: Any) -> Group:
         + (", ".join(f"{name} {count}" for name, count in sorted(sets.items())) or "none")
     )
     table = Table(title="coverage of what training may see", title_justify="left", box=None, pad_edge=False)
-    for name in ("combinations of", "possible", "met", "share", "uniform draws would meet"):
+    for name in ("combinations of", "possible", "met", "share", "all met by", "least possible", "uniform draws meet"):
         table.add_column(name, justify="right")
     for strength, found in plan.coverage.items():
         name = {1: "single levels", 2: "2 levels", 3: "3 levels"}.get(strength, f"{strength} levels")
-        uniform = f"{plan.uniform[strength]:.1%}"
-        table.add_row(name, f"{found.possible:,}", f"{found.met:,}", f"{found.share:.1%}", uniform)
+        counts = f"{found.possible:,}", f"{found.met:,}", f"{found.share:.1%}"
+        by = "-" if found.met_by is None else f"{found.met_by:,}"
+        table.add_row(name, *counts, by, f"{found.bound:,}", f"{plan.uniform[strength]:.1%}")
     forecast = plan.forecast
+    expected = "" if forecast.expected is None else f"; {forecast.expected:,} at the observed yield"
     usd = "unknown (no price given)" if forecast.usd is None else f"{forecast.usd[0]:,.2f} to {forecast.usd[1]:,.2f}"
     lines = [
         f"strength {plan.strength}: every combination of {plan.strength} levels that training may see is planned"
         if plan.strength
         else "strength 0: too few contexts to meet every level once",
+        "all met by: contexts from the first on; least possible: fewer cannot meet them all",
+        *(f"sealed: {name} {sets[name]}, sha256 {digest[:16]}" for name, digest in sorted(plan.sealed.items())),
         "",
         f"forecast ({forecast.basis})",
         f"  yield    {forecast.yield_[0]:.0%} to {forecast.yield_[1]:.0%}",
-        f"  contexts {forecast.contexts[0]:,} to {forecast.contexts[1]:,}",
+        f"  contexts {forecast.contexts[0]:,} to {forecast.contexts[1]:,} for {forecast.accepted:,} accepted drafts, "
+        f"of which {plan.size:,} are selected; sealed ones included" + expected,
         f"  asks     {forecast.asks[0]:,} to {forecast.asks[1]:,}",
         f"  tokens   {forecast.tokens[0]:,} to {forecast.tokens[1]:,}",
         f"  USD      {usd}",

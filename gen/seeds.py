@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from .errors import RecipeError
+from .lineages import lineages
 from .recipe import Recipe
 from .tables import SEEDS, frame, tagged_id
 from .text import storable
@@ -306,20 +307,27 @@ def _check_ids(placed: Sequence[tuple[_Place, Mapping[str, Any]]]) -> None:
 
 
 def _split(rows: list[dict[str, Any]], recipe: Recipe) -> None:
-    """Marks each seed train or heldout.
+    """Gives each seed its lineage, and marks it train or heldout; near-copies are one lineage and on one side.
 
-    A seed on a sealed level is held-out. A facet with at least four seeds and fewer held-out ones than
-    `heldout.share` of them (one at least, half at most) gives those whose ids hash lowest, so that held-out
-    contexts have lineages of their own.
+    A seed on what training never sees (a sealed level, a withheld tuple, a combination without the value) is held-out
+    with its lineage. A facet with at least four seeds and fewer held-out ones than `heldout.share` of them (one at
+    least, half at most) gives those whose lineages hash lowest, so that held-out contexts have lineages of their own.
     """
-    share, sealed = recipe.settings.heldout.share, recipe.settings.heldout.levels
-    for row in rows:
-        row["split"] = "heldout" if any(row.get(axis) in levels for axis, levels in sealed.items()) else "train"
+    share, never = recipe.settings.heldout.share, [*recipe.withheld, *recipe.settings.heldout.control]
+    for row, first in zip(rows, lineages([row["messages"] for row in rows]), strict=True):
+        row["lineage"] = rows[first]["id"]
+    sealed = {
+        row["lineage"]
+        for row in rows
+        if any(row.get(axis) in recipe.sealed_of(axis) for axis in recipe.axes)
+        or any(partial.items() <= row.items() for partial in never)
+    }
     for facet in recipe.levels["facet"]:
-        own = [row for row in rows if row["facet"] == facet]
-        free = sorted(
-            (row for row in own if row["split"] == "train"), key=lambda row: tagged_id("split", str(row["id"]))
-        )
+        own = [str(row["lineage"]) for row in rows if row["facet"] == facet]
         wanted = min(max(1, round(share * len(own))), len(own) // 2) if share and len(own) >= 4 else 0
-        for row in free[: max(0, wanted - (len(own) - len(free)))]:
-            row["split"] = "heldout"
+        free = sorted({*own} - sealed, key=lambda lineage: tagged_id("split", lineage))
+        for lineage in free[:-1]:  # one is left to training
+            if sum(other in sealed for other in own) < wanted:
+                sealed.add(lineage)
+    for row in rows:
+        row["split"] = "heldout" if row["lineage"] in sealed else "train"

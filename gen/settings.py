@@ -52,8 +52,18 @@ class ContextSettings(Part):
 
 
 class HeldoutSettings(Part):
-    share: float = Field(default=0.1, ge=0, le=1)  # of size, on top of it
-    levels: dict[str, tuple[str, ...]] = {}  # whole levels that training never sees
+    """Sealed sets: `id` (levels that training sees, other lineages), `comp`, `lodo`, `far` and `ctrl`."""
+
+    share: float = Field(default=0.1, ge=0, le=1)  # of size, on top of it; the sets get equal parts
+    # lodo: whole levels that training never sees. None: the last two of `domain`, where it has six or more.
+    levels: dict[str, tuple[str, ...]] | None = None
+    # far: another language or kind of record. None: the last level of `language`, else of `kind`, of four or more.
+    far: dict[str, tuple[str, ...]] | None = None
+    # comp: levels that training sees apart but never together. None: `pairs` pairs, chosen by the recipe's seed.
+    tuples: tuple[Annotated[dict[str, str], Field(min_length=2)], ...] | None = None
+    pairs: int = Field(default=6, ge=0, le=100)
+    # ctrl: combinations in which the value is not called for. Training never sees them; `forbid` may name them too.
+    control: tuple[Annotated[dict[str, str], Field(min_length=1)], ...] = ()
 
 
 class DraftSettings(Part):

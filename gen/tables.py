@@ -17,7 +17,7 @@ SPANS = pl.List(pl.Struct({"item": pl.String, "span": pl.String}))
 
 SEEDS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
-    "lineage": pl.String,  # id of the hand-written ancestor; a seed is its own
+    "lineage": pl.String,  # id of the hand-written ancestor: a seed is its own, near-copies share that of the first
     "facet": pl.String,
     "split": pl.String,  # train | heldout
     "messages": MESSAGES,
@@ -32,7 +32,7 @@ CONTEXTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
     "seed_id": pl.String,
     "split": pl.String,  # train | heldout
-    "set": pl.String,  # train, or the held-out set: id | lodo
+    "set": pl.String,  # train, or the held-out set: id | comp | lodo | far | ctrl
     "position": pl.UInt32,  # order in the plan of its set; every prefix is balanced
     "repeat": pl.UInt16,  # 0, or how many contexts of the same levels and seed come before it
 }

@@ -19,12 +19,19 @@ COUNT_WORK = 2**21  # table look-ups of one block of rows while counting: bounds
 
 @dataclass(frozen=True)
 class Coverage:
-    """How many of the `possible` tuples (those that the constraints allow) are met; `share` = met / possible."""
+    """How many of the `possible` tuples (those that the constraints allow) are met; `share` = met / possible.
+
+    `bound` is the least number of rows that can meet them all: a row holds one tuple of each set of axes, so it is the
+    number of possible tuples of the set that has most. `met_by` is the number of rows from the first on that met them
+    all, None where some are unmet.
+    """
 
     strength: int
     met: int
     possible: int
     share: float
+    bound: int
+    met_by: int | None
 
 
 class Tuples:
@@ -55,7 +62,7 @@ class Tuples:
         counts = tuple_counts(sizes, wanted[-1])
         total = sum(counts[t] for t in wanted)
         if total > MAX_TUPLES:
-            fits = max(t for t in range(len(counts)) if sum(counts[1 : t + 1]) <= MAX_TUPLES)
+            fits = max_strength(sizes, wanted[-1])
             raise RecipeError(
                 what=f"strength {wanted[-1]} over {space.width} axes means {total:,} tuples of levels",
                 why=f"each is counted in memory, and {MAX_TUPLES:,} are the most that may be",
@@ -77,10 +84,31 @@ class Tuples:
             counted += np.bincount(self.numbers(rows[start : start + block]).ravel(), minlength=self.total)
         return counted
 
+    def bound(self) -> int:
+        """The least number of rows that can hold every possible tuple."""
+        return int(np.add.reduceat(self.possible, self.base, dtype=np.int64).max())
+
     def coverage(self, rows: Ints) -> Coverage:
-        met = int(((self.counts(rows) > 0) & self.possible).sum())
-        possible = int(self.possible.sum())
-        return Coverage(strength=int(self.strength.max()), met=met, possible=possible, share=met / possible)
+        first = self._first_rows(rows)[self.possible]
+        met, possible = int((first < len(rows)).sum()), len(first)
+        return Coverage(
+            strength=int(self.strength.max()),
+            met=met,
+            possible=possible,
+            share=met / possible,
+            bound=self.bound(),
+            met_by=int(first.max()) + 1 if met == possible else None,
+        )
+
+    def _first_rows(self, rows: Ints) -> Ints:
+        """Where each tuple stands first; the number of rows where it never does. Block by block, from the end."""
+        first = np.full(self.total, len(rows), np.int64)
+        block = 1 + COUNT_WORK // self.members.size
+        for start in reversed(range(0, len(rows), block)):
+            numbers = self.numbers(rows[start : start + block])[::-1]
+            # Of several values for one place numpy keeps the last, here that of the first row.
+            first[numbers.ravel()] = np.repeat(np.arange(start, start + len(numbers))[::-1], numbers.shape[1])
+        return first
 
 
 def tuple_counts(sizes: Sequence[int], strength: int) -> list[int]:
@@ -90,3 +118,9 @@ def tuple_counts(sizes: Sequence[int], strength: int) -> list[int]:
         for t in range(strength, 0, -1):
             counts[t] += counts[t - 1] * size
     return counts
+
+
+def max_strength(sizes: Sequence[int], limit: int) -> int:
+    """The highest strength up to `limit` whose tuples, with those of all lower ones, can be counted; 0 for none."""
+    counts = tuple_counts(sizes, limit)
+    return max(t for t in range(len(counts)) if sum(counts[1 : t + 1]) <= MAX_TUPLES)

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "Prompt", "PromptError", "as_data", "load"]
 
-NAMES = ("evidence", "exemplar", "level", "scenario")
-"""The questions, each a file `<name>.md`."""
+NAMES = ("control_exemplar", "control_scenario", "evidence", "exemplar", "level", "scenario")
+"""The questions, each a file `<name>.md`. Those for control ask for situations in which the value is not called for."""
 
 _FIELDS = {
     "scenario": {"definition", "card", "exemplar", "how_many"},
     "exemplar": {"definition", "card", "exemplar", "situation"},
+    "control_scenario": {"definition", "card", "exemplar", "how_many"},
+    "control_exemplar": {"definition", "card", "exemplar", "situation"},
     "level": {"facet", "rubric", "levels", "conversation"},
     "evidence": {"facet", "rubric", "items", "conversation"},
 }

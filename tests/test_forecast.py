@@ -60,6 +60,15 @@ def test_a_pilot_gives_the_interval_of_its_own_yield_tokens_and_cost() -> None:
     assert forecast.usd[0] < 0.02 * (390 / 0.9 + 30) < forecast.usd[1]
 
 
+def test_a_pilot_says_how_many_contexts_the_accepted_exemplars_need_at_its_own_yield() -> None:
+    pilot = {"asks": 20, "tokens": [10] * 10, "usd": None, "heldout": 5}
+    forecast = from_pilot(drafts=10, kept=7, wanted=100, **pilot)  # type: ignore[arg-type]
+    assert (forecast.accepted, forecast.expected) == (100, 143 + 5)  # 100 / 0.7 = 142.9
+    assert forecast.contexts[0] <= 148 <= forecast.contexts[1]
+    assert from_pilot(drafts=10, kept=0, wanted=100, **pilot).expected is None  # type: ignore[arg-type]
+    assert from_pilot(drafts=10, kept=10, wanted=100, **pilot).expected == 105  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("kept", [0, 7])
 def test_a_pilot_that_kept_nothing_or_all_still_gives_finite_ends(kept: int) -> None:
     forecast = from_pilot(drafts=7, kept=kept, asks=14, tokens=[100] * 7, usd=None, wanted=100, heldout=10)
@@ -124,7 +133,7 @@ def test_the_ends_are_in_order(drafts: int, kept: int, wanted: int, heldout: int
 
 
 def test_as_a_dict_it_has_the_words_of_the_command() -> None:
-    forecast = Forecast("a guess", (0.5, 1.0), (1, 2), (2, 4), (10, 20), None)
+    forecast = Forecast("a guess", (0.5, 1.0), (1, 2), (2, 4), (10, 20), None, accepted=1, expected=None)
     assert forecast.as_dict() == {
         "basis": "a guess",
         "yield": (0.5, 1.0),
@@ -132,4 +141,6 @@ def test_as_a_dict_it_has_the_words_of_the_command() -> None:
         "asks": (2, 4),
         "tokens": (10, 20),
         "usd": None,
+        "accepted": 1,
+        "expected_contexts": None,
     }

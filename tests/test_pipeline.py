@@ -324,7 +324,7 @@ def tables(run: gen.Run) -> dict[str, pl.DataFrame]:
 
 
 def test_rows_never_vanish_and_every_drop_has_a_reason(tmp_path: Path) -> None:
-    run = gen.run(RESPECT, size=24, out=tmp_path, teacher="rehearsal:near_copy=0.5&cut_off=0.3")
+    run = gen.run(RESPECT, size=40, out=tmp_path, teacher="rehearsal:near_copy=0.5&cut_off=0.3")
     found = tables(run)
     drafts, verdicts, contexts = found["drafts"], found["verdicts"], found["contexts"]
     assert drafts["id"].is_unique().all()

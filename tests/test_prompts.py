@@ -17,6 +17,8 @@ ODD = (
 FIELDS = {
     "scenario": ("definition", "card", "exemplar", "how_many"),
     "exemplar": ("definition", "card", "exemplar", "situation"),
+    "control_scenario": ("definition", "card", "exemplar", "how_many"),
+    "control_exemplar": ("definition", "card", "exemplar", "situation"),
     "level": ("facet", "rubric", "levels", "conversation"),
     "evidence": ("facet", "rubric", "items", "conversation"),
 }

@@ -68,7 +68,7 @@ def test_a_file_that_begins_with_a_byte_order_mark_or_ends_its_lines_with_crlf_i
 KEYS = "name, description, licence, language, size, seed, teacher, judge, contexts, heldout, drafts, filters, "
 KEYS += "selection, tics, run, budget, prices"
 SILENT = "a key that is not read would be silently without effect"
-QUESTIONS = "evidence.md, exemplar.md, level.md, scenario.md"
+QUESTIONS = "control_exemplar.md, control_scenario.md, evidence.md, exemplar.md, level.md, scenario.md"
 
 
 @pytest.mark.parametrize(
@@ -295,6 +295,49 @@ QUESTIONS = "evidence.md, exemplar.md, level.md, scenario.md"
             "DIR/recipe.toml: selection.quotas of 'domain' sum to 21, past the size 20",
             "each exemplar has one level of an axis, so they cannot all be met",
             "lower them to 20 in all, or ask for a size of 21",
+        ),
+        (
+            {"recipe.toml": RECIPE + '[heldout.far]\ntone = ["calm", "angry"]\n'},
+            "DIR/recipe.toml: heldout.far seals every level of 'tone'",
+            "then no context is left for training",
+            "leave at least one level unsealed",
+        ),
+        (
+            {"recipe.toml": RECIPE + '[heldout.levels]\ndomain = ["law"]\n[heldout.far]\ndomain = ["law"]\n'},
+            "DIR/recipe.toml: domain = 'law' is sealed twice under heldout",
+            "each sealed level belongs to one set",
+            "keep it under one of heldout.levels, heldout.far and heldout.control",
+        ),
+        (
+            {"recipe.toml": RECIPE + '[[heldout.tuples]]\ndomain = "law"\ntone = "merry"\n'},
+            "DIR/recipe.toml: heldout.tuples.0 names the level 'merry', which tone does not have",
+            "a setting about an unknown level would be without effect",
+            "use one of calm, angry, or add it to axes.toml",
+        ),
+        (
+            {"recipe.toml": RECIPE + '[[heldout.tuples]]\ndomain = "law"\n'},
+            "DIR/recipe.toml: heldout.tuples.0 = {'domain': 'law'}",
+            "it should have at least 2 items",
+            "give heldout.tuples.0 such a value",
+        ),
+        (
+            {
+                "recipe.toml": RECIPE
+                + '[heldout.levels]\ndomain = ["law"]\n[[heldout.tuples]]\ndomain = "law"\ntone = "calm"\n'
+            },
+            "DIR/recipe.toml: heldout.tuples.0 names domain = 'law', which heldout.levels seals",
+            "its set is made of levels that training sees",
+            "name another level, or take it out of one of the two",
+        ),
+        (
+            {
+                "recipe.toml": RECIPE
+                + '[[contexts.forbid]]\nfacet = "candour"\ndomain = "law"\n'
+                + '[[heldout.control]]\ndomain = "law"\ntone = "calm"\n'
+            },
+            "DIR/recipe.toml: heldout.control.0 (domain = 'law', tone = 'calm') can stand in no context",
+            "contexts.forbid rules out what would have to stand beside it",
+            "drop it, or narrow the constraints on these levels",
         ),
         (
             {"recipe.toml": RECIPE + '[heldout.levels]\ndomain = ["law"]\n[selection.quotas.domain]\nlaw = 1\n'},

@@ -405,6 +405,37 @@ def test_seeds_on_sealed_levels_count_towards_the_share(tmp_path: Path) -> None:
     assert rows.filter(pl.col("split") == "heldout")["id"].to_list() == ["x"]
 
 
+def test_near_copies_are_one_lineage_and_never_on_both_sides(tmp_path: Path) -> None:
+    # A planted leak: the sealed seed once more, its domain not given and a word changed, would reach training.
+    words = (
+        "the fence that the storm took down last week between our yard and the field of the people next door, who say "
+        "that it was ours to keep and that they will not pay for any of the posts"
+    )
+    copies = {
+        "sealed": seed(words=words, front="levels:\n  domain: farm\n"),
+        "copied": seed(words=words.replace("week", "month")),
+        "asked_alike": seed(words=words).replace("Mend", "Leave it be and talk first. Do not mend"),
+        "other": seed(words="a quarrel over the plough"),
+    }
+    none = {"seeds/fence.md": None, "seeds/gate.md": None}
+    files = {f"seeds/{name}.md": text for name, text in copies.items()}
+    recipe = RECIPE + '[heldout.levels]\ndomain = ["farm"]\n'
+    rows = read_seeds(load(small_recipe(tmp_path, {"recipe.toml": recipe, **files, **none})))
+    assert dict(rows.select("id", "lineage").iter_rows()) == {
+        "asked_alike": "asked_alike",
+        "copied": "asked_alike",
+        "other": "other",
+        "sealed": "asked_alike",
+    }
+    assert rows.filter(pl.col("split") == "train")["id"].to_list() == ["other"]
+
+
+def test_seeds_that_are_all_copies_of_one_leave_training_its_only_lineage(tmp_path: Path) -> None:
+    files = {f"seeds/{name}.md": seed() for name in ("a", "b", "c", "d", "e")}
+    rows = read_seeds(load(small_recipe(tmp_path, {**files, "seeds/fence.md": None, "seeds/gate.md": None})))
+    assert set(rows["split"]) == {"train"}
+
+
 def test_every_facet_of_the_shipped_recipe_has_lineages_on_both_sides() -> None:
     rows = read_seeds(load(RESPECT))
     sides = rows.group_by("facet").agg(pl.col("split").n_unique().alias("sides"))
