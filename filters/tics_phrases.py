@@ -115,40 +115,48 @@ def tics_of(
     shortest: int = 2,
     longest: int = 6,
     telling: Callable[[Codes], npt.NDArray[np.bool_]] | None = None,
+    least_rate: float = 0.0,
 ) -> list[Tic]:
     """The listed n-grams of `shortest` to `longest` words, and longer ones where those run on; most frequent first.
 
     With a reference those that `Comparison.listed` lists. Without one, the most frequent of three words and more.
-    `telling` says which rows of a matrix (m, n) of n-grams are looked at; all, where it is not given.
+    `telling` says which rows of a matrix (m, n) of n-grams are looked at; all, where it is not given. What stands in
+    a smaller share of the texts than `least_rate` is left out.
     """
+    least = max(counted_from(side.texts), math.ceil(least_rate * side.texts))
     grams = []
-    for found in mine(side.words, shortest=shortest, longest=longest, least=counted_from(side.texts)):
+    for found in mine(side.words, shortest=shortest, longest=longest, least=least):
         tells = telling(found.codes) if telling else np.ones(len(found.codes), np.bool_)
         grams.append(Grams(found.codes[tells], found.rows[tells]))
-    counts = {tuple(row): int(n) for g in grams for row, n in zip(g.codes.tolist(), g.rows, strict=True)}
-    adjusted = _listed(side, reference, grams, counts)
-    kept = _maximal({gram: counts[gram] for gram in adjusted})
-    chosen = _joined(side.words, kept, counts, longest)
+    counts, adjusted = _listed(side, reference, grams)
+    chosen = _joined(side.words, _maximal(counts), counts, longest)
     if reference is None:
         chosen = dict(sorted(chosen.items(), key=lambda item: (-counts[item[1]], item[0]))[:MOST_WITHOUT_REFERENCE])
     return _measured(side, reference, chosen, adjusted)
 
 
-def _listed(
-    side: Side, reference: Side | None, grams: Sequence[Grams], counts: Mapping[Gram, int]
-) -> dict[Gram, float]:
-    """gram → adjusted p (1.0 where there is no reference) of what is frequent enough, and not by chance."""
+def _listed(side: Side, reference: Side | None, grams: Sequence[Grams]) -> tuple[dict[Gram, int], dict[Gram, float]]:
+    """gram → its count, gram → its adjusted p, of what is frequent enough and not by chance; p 1.0 of no reference."""
+    own = np.concatenate([np.zeros(0, np.int64), *(found.rows for found in grams)])
+    if not len(own):
+        return {}, {}
     if reference is None:
-        least = least_count(side.texts)
-        return {gram: 1.0 for gram, count in counts.items() if count >= least and len(gram) > 2}
-    if not counts:
-        return {}
-    own = np.fromiter(counts.values(), np.int64, len(counts))
-    found, _ = occurrences(reference.words, [g.codes for g in grams])
-    theirs = np.bincount(found, minlength=len(own)).astype(np.int64)
-    test = against(own, side.texts, theirs, reference.texts)
-    chosen = test.listed(own, side.texts)
-    return {gram: float(p) for gram, p, is_one in zip(counts, test.adjusted_p, chosen, strict=True) if is_one}
+        lengths = np.repeat([found.codes.shape[1] for found in grams], [len(found.rows) for found in grams])
+        p, chosen = np.ones(len(own)), (own >= least_count(side.texts)) & (lengths > 2)
+    else:
+        found, _ = occurrences(reference.words, [matrix.codes for matrix in grams])
+        theirs = np.bincount(found, minlength=len(own)).astype(np.int64)
+        test = against(own, side.texts, theirs, reference.texts)
+        p, chosen = test.adjusted_p, test.listed(own, side.texts)
+    counts: dict[Gram, int] = {}
+    adjusted: dict[Gram, float] = {}
+    start = 0
+    for matrix in grams:
+        own_chosen = np.flatnonzero(chosen[start : start + len(matrix.rows)])
+        for row, gram in zip((start + own_chosen).tolist(), matrix.codes[own_chosen].tolist(), strict=True):
+            counts[tuple(gram)], adjusted[tuple(gram)] = int(own[row]), float(p[row])
+        start += len(matrix.rows)
+    return counts, adjusted
 
 
 def _maximal(counts: Mapping[Gram, int]) -> set[Gram]:

@@ -13,6 +13,9 @@ from .tics_phrases import Side, rows_of, tics_of
 from .tics_skeletons import phrasing, readable
 from .tics_words import text_column
 
+LEAST_TOLD = 0.02
+"""A phrase in fewer of the texts is not worth a line of a card."""
+
 
 def tic_rates(
     texts: pl.Series | Iterable[str | None], *, reference: pl.Series | Iterable[str | None], most: int = 5
@@ -20,7 +23,8 @@ def tic_rates(
     """What a card says, as plain values: `texts`, `openings`, `closings`, `phrases`, `listed`.
 
     openings, closings  `families`, `effective` (1 / Σ p²), `top`, `top_share`, `top_interval` (Wilson, 95 %)
-    phrases             the `most` frequent of three words and more: `phrase`, `rate`, `reference_rate`
+    phrases             the `most` frequent of three words and more, in 2 % of the texts at least: `phrase`, `rate`,
+                        `reference_rate`
     listed              how many phrases `tics` lists against the reference, which may be too small to list any
 
     Shares are in [0, 1], rounded to six digits. Raises FilterError for what is no column of texts.
@@ -32,7 +36,7 @@ def tic_rates(
         for words, each in zip(cuts, (column, compared), strict=True)
     )
     families = tic_families(column)
-    frequent = tics_of(own, None)[:most]
+    frequent = tics_of(own, None, shortest=3, least_rate=LEAST_TOLD)[:most]
     there = rows_of(theirs.words, [tic.gram for tic in frequent])
     return {
         "texts": own.texts,

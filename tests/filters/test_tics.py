@@ -130,9 +130,9 @@ def test_real_halves_hold_no_tic_and_a_planted_one_is_found() -> None:
     assert tics(own, reference=reference).table.height == 0
     marked = [f"{text} I hope this helps you along." if row % 100 == 0 else text for row, text in enumerate(own)]
     found = tics(marked, reference=reference)
-    phrase = next(line for line in lines(found, "phrase") if "hope this helps you along" in str(line["tic"]))
-    assert phrase["count"] == 25
-    assert measure(found, "closing_top")["of"] == "i hope this"
+    assert [(line["tic"], line["count"]) for line in lines(found, "phrase")] == [("i hope this helps you along", 25)]
+    # Four of the texts end without a sign: there the words go on a sentence that begins otherwise.
+    assert [(line["tic"], line["count"]) for line in lines(found, "closing")] == [("i hope this", 21)]
 
 
 def test_the_order_of_rows_and_of_references_decides_nothing() -> None:
