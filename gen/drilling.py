@@ -174,7 +174,7 @@ def _judged(whole: pl.DataFrame, flawed: Planted, contexts: pl.DataFrame, seeds:
     """The verdicts room on both rounds, as a run would: what the first kept is closed before the second."""
     plan = pl.concat([contexts.drop("_round"), flawed.contexts])
     drafts = pl.concat([whole, flawed.drafts])
-    state, closed = State(contexts=plan), Closed(recipe)
+    state, closed = State(contexts=plan), Closed(recipe, seeds)
     for number in range(1, ROUNDS + 1):
         own = drafts.filter(pl.col("round") == number)
         verdicts, scores = filtered(own, plan, seeds, recipe, closed)

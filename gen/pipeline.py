@@ -133,7 +133,7 @@ async def first_drafts(
     state = State(contexts=contexts)
     fresh = contexts.with_columns(draw=pl.lit(0, pl.UInt8))
     async with models:
-        desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event, contexts)
+        desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe, seeds), on_event, contexts)
         await _round(state, fresh, desk)
     return state
 
@@ -204,7 +204,7 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
     wanted, heldout = pool_wanted(recipe), heldout_wanted(recipe)
     whole = plan_contexts(recipe, seeds, train=math.ceil(wanted * PLAN_AHEAD), heldout=heldout)
     ahead = whole.filter(pl.col("split") == "train")
-    desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe), on_event, ahead)
+    desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe, seeds), on_event, ahead)
     planned = _interleaved(whole.filter((pl.col("split") == "heldout") | (pl.col("position") < wanted)))
     _tell_what_is_not_sealed(recipe, seeds, on_event)
     state = State(contexts=planned.clear())

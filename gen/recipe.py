@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -118,7 +118,8 @@ def load(
         _lay(table, dotted, value)
     spoken = {key: (names or {}).get(key, key) for key in overrides or {}}
     settings = checked(Settings, table, folder / "recipe.toml", spoken=spoken)
-    files = _with_reference(files, folder, settings.tics.reference)
+    for key, name in _named_files(settings):
+        files = _with_file(files, folder, key, name)
     axes_table = _toml(folder / "axes.toml", files["axes.toml"])
     axes = {name: checked(Axis, axis, folder / "axes.toml", name) for name, axis in axes_table.items()}
     rubrics = _rubrics(folder, files)
@@ -169,15 +170,22 @@ def _read_files(folder: Path) -> dict[str, bytes]:
     return {name: _bytes(path) for name, path in names.items()}
 
 
-def _with_reference(files: dict[str, bytes], folder: Path, name: str | None) -> dict[str, bytes]:
-    """The files with that of `tics.reference`, so that its content is part of the recipe, its hash and its releases."""
-    if name is None or name in files:
+def _named_files(settings: Settings) -> Iterator[tuple[str, str]]:
+    """(key, file) of the files with texts to compare with."""
+    if settings.tics.reference is not None:
+        yield "tics.reference", settings.tics.reference
+    yield from ((f"filters.benchmarks.{name}", file) for name, file in settings.filters.benchmarks.items())
+
+
+def _with_file(files: dict[str, bytes], folder: Path, key: str, name: str) -> dict[str, bytes]:
+    """The files with one that a setting names, so that its content is part of the recipe, its hash and its releases."""
+    if name in files:
         return files
     parts = Path(name).parts
     if Path(name).is_absolute() or ".." in parts or not name.isprintable() or Path(name).as_posix() != name:
         raise RecipeError(
-            what=f"{folder / 'recipe.toml'}: tics.reference = {name!r} is no file in the recipe's directory",
-            why="the release keeps the recipe's files, so that its tics can be measured again",
+            what=f"{folder / 'recipe.toml'}: {key} = {name!r} is no file in the recipe's directory",
+            why="the release keeps the recipe's files, so that it can be made again",
             do="copy the file there and give its path from there, such as reference/texts.jsonl",
         )
     return dict(sorted({**files, name: _bytes(folder / name)}.items()))

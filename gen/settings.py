@@ -71,7 +71,7 @@ class DraftSettings(Part):
     redraws: int = Field(default=2, ge=0, le=5)  # of a context whose draft was dropped
 
 
-FilterName = Literal["form", "duplicates", "leaks"]
+FilterName = Literal["form", "secrets", "leaks", "contamination", "duplicates", "slots", "prompts", "meaning"]
 """The filters, in the order in which they run."""
 
 
@@ -80,6 +80,14 @@ class FilterSettings(Part):
     near_duplicate_threshold: float = Field(default=0.7, gt=0, le=1)
     near_duplicate_ngram: int = Field(default=5, ge=1, le=50)
     max_echo_share: float = Field(default=0.3, gt=0, le=1)  # of an answer's 8-grams found in seed or prompt
+    # Jaccard of answers whose names and numbers are masked: a swap of nouns leaves more than this, unlike answers less.
+    slot_threshold: float = Field(default=0.75, gt=0, le=1)
+    # Higher than for answers: two questions about one matter may share most of their words.
+    prompt_duplicate_threshold: float = Field(default=0.85, gt=0, le=1)
+    # Cosine from which answers count as one thought; None: not compared. The offline embedder sees words alone.
+    meaning_threshold: float | None = Field(default=None, gt=0, le=1)
+    benchmarks: dict[str, Annotated[str, Field(min_length=1)]] = {}  # name -> a file in the recipe's directory
+    benchmark_ngram: Literal[8, 13] = 8
 
 
 class SelectionSettings(Part):
