@@ -13,18 +13,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .duplicates import near_duplicates
     from .form import form, form_scores
-    from .minhash import MinHashIndex
+    from .index import MinHashIndex
+    from .minhash import datasketch_minhashes, minhash_signatures
+    from .shingles import shingle_units
     from .verdict import VERDICT, FilterError
 
-__all__ = ["FilterError", "MinHashIndex", "VERDICT", "form", "form_scores", "near_duplicates"]  # noqa: RUF022 (plain order)
+__all__ = [  # noqa: RUF022 (plain order)
+    "FilterError",
+    "MinHashIndex",
+    "VERDICT",
+    "datasketch_minhashes",
+    "form",
+    "form_scores",
+    "minhash_signatures",
+    "near_duplicates",
+    "shingle_units",
+]
 
 _HOME = {
     "FilterError": "verdict",
-    "MinHashIndex": "minhash",
+    "MinHashIndex": "index",
     "VERDICT": "verdict",
+    "datasketch_minhashes": "minhash",
     "form": "form",
     "form_scores": "form",
+    "minhash_signatures": "minhash",
     "near_duplicates": "duplicates",
+    "shingle_units": "shingles",
 }
 
 

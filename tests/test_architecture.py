@@ -20,9 +20,12 @@ MOST_LINES = 350
 # its own lower floors; FOREIGN below says so.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("filters.backend", "filters.characters", "filters.signs", "filters.verdict"),
-    ("filters.columns", "filters.kernels", "filters.portable"),
-    ("filters.shingles",),
-    ("filters.embed", "filters.form", "filters.minhash"),
+    ("filters.columns", "filters.kernels", "filters.portable_text"),
+    ("filters.portable_sets", "filters.sketching"),
+    ("filters.matching", "filters.portable"),
+    ("filters.compiled", "filters.shingles"),
+    ("filters.embed", "filters.form", "filters.minhash", "filters.shelf"),
+    ("filters.groups", "filters.index"),
     ("filters.duplicates",),
     ("filters",),
     ("prompts",),
