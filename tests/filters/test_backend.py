@@ -61,9 +61,7 @@ def test_a_kernel_compiles_in_memory_where_no_folder_can_be_written(small: str, 
     assert nowhere.read_text() == "in the way"
 
 
-@pytest.mark.parametrize(
-    "breakage", ["sys.modules['numba'] = None", "sys.modules['numba'] = types.ModuleType('numba')"]
-)
+@pytest.mark.parametrize("breakage", ["None", "types.ModuleType('numba')"])
 def test_without_a_numba_that_works_numpy_gives_the_same_answer(breakage: str) -> None:
     ask = """
 from thousandfold import filters
@@ -73,7 +71,8 @@ print(backend().__name__.rpartition(".")[2], seen["kept"].to_list(), seen["twin"
 """
     whole = printed(ask)
     assert whole.startswith("compiled [")
-    assert printed(f"import sys, types; sys.modules['numba'] = {breakage}\n{ask}") == whole.replace("compiled", "portable")
+    broken = printed(f"import sys, types; sys.modules['numba'] = {breakage}\n{ask}")
+    assert broken == whole.replace("compiled", "portable")
 
 
 def test_datasketch_is_not_loaded_to_find_duplicates() -> None:
