@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from .detection import Detection, detection
     from .duplicates import near_duplicates
     from .form import form, form_scores
+    from .index import MinHashIndex
     from .leaks import LeakIndex, leaks
     from .masks import content_words, slot_masked
     from .meaning import same_meaning
-    from .minhash import MinHashIndex
+    from .minhash import datasketch_minhashes, minhash_signatures
     from .secrets import masked_secrets, secrets
+    from .shingles import shingle_units
     from .tics import Tics, tics
     from .tics_families import tic_families
     from .tics_rates import tic_rates
@@ -34,14 +36,17 @@ __all__ = [  # noqa: RUF022 (plain order)
     "VERDICT",
     "contamination",
     "content_words",
+    "datasketch_minhashes",
     "detection",
     "form",
     "form_scores",
     "leaks",
     "masked_secrets",
+    "minhash_signatures",
     "near_duplicates",
     "same_meaning",
     "secrets",
+    "shingle_units",
     "slot_masked",
     "tic_families",
     "tic_rates",
@@ -52,19 +57,22 @@ _HOME = {
     "Detection": "detection",
     "FilterError": "verdict",
     "LeakIndex": "leaks",
-    "MinHashIndex": "minhash",
+    "MinHashIndex": "index",
     "Tics": "tics",
     "VERDICT": "verdict",
     "contamination": "contamination",
     "content_words": "masks",
+    "datasketch_minhashes": "minhash",
     "detection": "detection",
     "form": "form",
     "form_scores": "form",
     "leaks": "leaks",
     "masked_secrets": "secrets",
+    "minhash_signatures": "minhash",
     "near_duplicates": "duplicates",
     "same_meaning": "meaning",
     "secrets": "secrets",
+    "shingle_units": "shingles",
     "slot_masked": "masks",
     "tic_families": "tics_families",
     "tic_rates": "tics_rates",

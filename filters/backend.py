@@ -13,9 +13,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @lru_cache(maxsize=1)
 def backend() -> ModuleType:
-    """`kernels`, or `portable` where numba is missing or does not load."""
+    """`compiled`, or `portable` where numba is missing or does not load."""
     try:
-        return import_module(".kernels", __package__)
+        return import_module(".compiled", __package__)
     except Exception:  # noqa: BLE001 (a numba that does not fit its NumPy or LLVM fails in many ways, none of them ours)
         return import_module(".portable", __package__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -37,23 +38,24 @@ class TextColumn:
     def __init__(self, texts: pl.Series | Iterable[str | None]) -> None:
         self._series: pl.Series | None = None
         self._rows: list[str | None] = []
+        self._picked: NDArray[np.int64] | None = None  # which of them, and in what order; None for all
         if isinstance(texts, pl.Series) and texts.dtype in (pl.String, pl.Null):
             self._series = texts.cast(pl.String)
-            lengths = self._series.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
+            self._lengths = self._series.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
         else:
             self._rows = text_list(texts)
-            # Four bytes are the most that a character takes.
-            lengths = np.fromiter((4 * len(text or "") for text in self._rows), np.int64, len(self._rows))
-        self._ends = np.cumsum(lengths)
+            self._lengths = np.fromiter((len(text or "") for text in self._rows), np.int64, len(self._rows))
+        self._ends = np.cumsum(self._lengths)
 
     def __len__(self) -> int:
         return len(self._ends)
 
     def take(self, rows: NDArray[np.int64]) -> TextColumn:
-        """The texts of these rows, in that order."""
-        if self._series is not None:
-            return TextColumn(self._series.gather(rows))
-        return TextColumn([self._rows[row] for row in rows.tolist()])
+        """The texts of these rows, in that order. They are copied a chunk at a time, when they are read."""
+        view = copy(self)
+        view._picked = rows if self._picked is None else self._picked[rows]
+        view._ends = np.cumsum(self._lengths[view._picked])
+        return view
 
     def spans(self) -> Iterator[tuple[int, int]]:
         """First row and end of each chunk."""
@@ -67,17 +69,22 @@ class TextColumn:
 
     def chunk(self, first: int, end: int) -> Chunk:
         """The bytes of rows first to end - 1."""
-        if self._series is None:
-            encoded = [(text or "").encode("utf-8", "surrogatepass") for text in self._rows[first:end]]
-            lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-            data = np.frombuffer(b"".join(encoded), np.uint8)
-        else:
-            part = self._series.slice(first, end - first)
-            lengths = part.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
-            # An empty list would explode to a null, so only texts with bytes are joined.
-            filled = part.filter(pl.Series(lengths > 0)).cast(pl.Binary)
-            data = filled.cast(pl.List(pl.UInt8)).explode().to_numpy() if len(filled) else np.zeros(0, np.uint8)
+        rows = slice(first, end) if self._picked is None else self._picked[first:end]
+        data, lengths = self._encoded(rows) if self._series is None else self._joined(self._series, rows)
         return Chunk(first, data, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+    def _encoded(self, rows: slice | NDArray[np.int64]) -> tuple[Bytes, NDArray[np.int64]]:
+        texts = self._rows[rows] if isinstance(rows, slice) else [self._rows[row] for row in rows.tolist()]
+        encoded = [(text or "").encode("utf-8", "surrogatepass") for text in texts]
+        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+        return np.frombuffer(b"".join(encoded), np.uint8), lengths
+
+    def _joined(self, series: pl.Series, rows: slice | NDArray[np.int64]) -> tuple[Bytes, NDArray[np.int64]]:
+        part = series[rows] if isinstance(rows, slice) else series.gather(rows)
+        # An empty list would explode to a null, so only texts with bytes are joined.
+        filled = part.filter(pl.Series(self._lengths[rows] > 0)).cast(pl.Binary)
+        data = filled.cast(pl.List(pl.UInt8)).explode().to_numpy() if len(filled) else np.zeros(0, np.uint8)
+        return data, self._lengths[rows]
 
 
 def each_chunk(texts: TextColumn, work: Callable[[Chunk], T]) -> list[T]:

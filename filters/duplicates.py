@@ -6,11 +6,15 @@ Needs all rows at once; everything before the comparison (words, shingles, signa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from .minhash import MinHashIndex, Neighbours, Sketch, Sketcher, Sketching, text_hash, text_list
+from .columns import TextColumn
+from .groups import Groups, Taken, take
+from .index import MinHashIndex
+from .minhash import Sketching, sketch
 from .verdict import FilterError
 
 DUPLICATES: Mapping[str, type[pl.DataType]] = {
@@ -35,42 +39,49 @@ def near_duplicates(
     """One row per text, in the same order: `kept`, `twin`, `twin_key`, `jaccard`, `cluster`.
 
     Words are `re.findall(r"\\w+", text.lower())`, a shingle is a tuple of `ngram` words, texts are compared
-    as sets of shingles; a text shorter than one shingle is a shingle of all its words. Rows are taken by
-    `prefer` (higher first; null and NaN last; compared as 64-bit floats), then by a hash of the text, then by
-    row number. A row is dropped only if its exact Jaccard with a text of `against`, or else with a row taken
-    and kept before it, reaches `threshold`; its twin is the most similar of those, ties to the one added or
-    taken first. So a chain of small changes does not collapse to one text, and which texts stay does not
-    depend on row order.
+    as sets of shingles; a text shorter than one shingle is a shingle of all its words. A text that is mainly in
+    scripts written without spaces (Chinese, Japanese, Thai…) is cut into characters instead of words, each text for
+    itself (`filters.shingle_units` shows which). Rows are taken by `prefer` (higher first; null and NaN last;
+    compared as 64-bit floats), then by a hash of the text, then by row number. A row is dropped only if its exact
+    Jaccard with a text of `against`, or else with a row taken and kept before it, reaches `threshold`; its twin is
+    the most similar of those, ties to the one added or taken first. So a chain of small changes does not collapse
+    to one text, and which texts stay does not depend on row order.
 
     Null and blank texts are kept: they copy nothing. Candidates come from MinHash bands: a pair a little
-    above the threshold can be missed (about 1 in 900 at .75 for the defaults), none below it is ever found.
-    `cluster` joins each kept row to the rows that resemble it, and rows that copy the same text of `against`;
-    it decides nothing.
+    above the threshold can be missed (about 1 in 900 at .75 for the defaults), none below it is ever found. Where
+    more than 64 kept texts share a band, later ones are compared with the first 64 of them: so texts that share
+    their scaffolding cost no n² pairs, and a copy among them is found by the bands that its own words decide.
+    `cluster` joins each row to the kept rows before it that it resembles, and rows that copy the same text of
+    `against`; it decides nothing.
 
-    Raises FilterError for arguments that cannot be used, and for an `against` built with other settings.
+    Beside the column it takes about 4 bytes a text and band, 8 a shingle of those texts that share a band with
+    another, and one chunk of 4 MB per core. Raises FilterError for arguments that cannot be used, and for an
+    `against` built with other settings.
     """
     sketching = Sketching(threshold=threshold, ngram=ngram, num_perm=num_perm, seed=seed)
     if against is not None:
         against.check_same(sketching)
-    rows = text_list(texts)
-    order = _order_taken(rows, prefer)
-    field = _Field(Sketcher(sketching).sketches(rows), Neighbours(sketching))
-    if against is not None:
-        field.close_copies_of(against)
-    for row in order:
-        field.take(row)
-    return field.answer()
+    column = TextColumn(texts)
+    ranks = None if prefer is None else _ranks(prefer, len(column))
+    sketches = sketch(column, sketching)
+    order = _order_taken(sketches.contents, ranks)
+    groups = Groups.of(sketches, order, column)
+    keys, ratios = against.nearest(groups.column, groups.bands) if against is not None else (None, None)
+    taken = take(groups, sketching, keys, ratios)
+    return _answer(groups, taken, against)
 
 
-def _order_taken(rows: list[str | None], prefer: pl.Series | Sequence[float | None] | None) -> list[int]:
-    ranks = [0.0] * len(rows) if prefer is None else _ranks(prefer, len(rows))
-    hashes = [b"" if text is None else text_hash(text) for text in rows]
-    return sorted(range(len(rows)), key=lambda row: (-ranks[row], hashes[row], row))
+def _order_taken(contents: NDArray[np.uint64], ranks: NDArray[np.float64] | None) -> NDArray[np.int64]:
+    if ranks is None:
+        return np.argsort(contents, kind="stable")
+    return np.lexsort((contents, -ranks))
 
 
-def _ranks(prefer: pl.Series | Sequence[float | None], count: int) -> list[float]:
+def _ranks(prefer: pl.Series | Sequence[float | None], count: int) -> NDArray[np.float64]:
     try:
-        values = pl.Series(list(prefer), dtype=pl.Float64)
+        numbers = isinstance(prefer, pl.Series) and prefer.dtype.is_numeric()
+        values = prefer.cast(pl.Float64) if isinstance(prefer, pl.Series) and numbers else None
+        values = pl.Series(list(prefer), dtype=pl.Float64) if values is None else values
     except (TypeError, OverflowError) as error:
         raise FilterError(
             what=f"prefer cannot be read as a column of numbers ({error})",
@@ -83,69 +94,43 @@ def _ranks(prefer: pl.Series | Sequence[float | None], count: int) -> list[float
             why="of two copies the one with the higher value stays, so every text needs one",
             do="give one number, or None, for each text",
         )
-    return values.fill_nan(None).fill_null(float("-inf")).to_list()
+    return values.fill_nan(None).fill_null(float("-inf")).to_numpy()
 
 
-@dataclass(frozen=True)
-class _Twin:
-    jaccard: float
-    row: int | None = None
-    key: str | None = None
+def _answer(groups: Groups, taken: Taken, against: MinHashIndex | None) -> pl.DataFrame:
+    """From sets to rows: the first row of a set that stayed stays, and the others are its copies."""
+    rows = np.arange(len(groups.numbers))
+    compared = groups.numbers >= 0
+    numbers = groups.numbers[compared]  # from here on, only of rows that have shingles
+    stays = (taken.twins[numbers] < 0) & (taken.keys[numbers] < 0)
+    kept = np.ones(len(rows), np.bool_)
+    kept[compared] = stays & (groups.firsts[numbers] == rows[compared])
+    keys = np.full(len(rows), -1)
+    keys[compared] = taken.keys[numbers]
+    twins, ratios = np.zeros(len(rows), np.int64), np.zeros(len(rows))
+    twins[compared] = groups.firsts[np.where(stays, numbers, taken.twins[numbers])]
+    ratios[compared] = np.where(stays, 1, taken.ratios[numbers])
+    for number, later, ratio in taken.improvements:
+        after = groups.rows_of(number)
+        after = after[groups.places[after] > groups.places[groups.firsts[later]]]
+        twins[after], ratios[after] = groups.firsts[later], ratio
+    frame = pl.DataFrame({"kept": kept, "key": keys, "twin": twins, "jaccard": ratios})
+    dropped, has_key = ~pl.col("kept"), pl.col("key") >= 0
+    return frame.select(
+        "kept",
+        pl.when(dropped & ~has_key).then("twin"),
+        pl.Series("twin_key", [None] * len(rows) if against is None else against.keys_at(keys), dtype=pl.String),
+        pl.when(dropped).then("jaccard"),
+        pl.Series("cluster", _clusters(groups.numbers, taken.roots)),
+    ).cast(pl.Schema(DUPLICATES))
 
 
-class _Field:
-    """The rows while they are taken one by one. Rows of one shingle set share a number, compared once."""
-
-    def __init__(self, sketches: list[Sketch | None], neighbours: Neighbours) -> None:
-        self._neighbours = neighbours
-        self._numbers = [None if sketch is None else neighbours.add(sketch) for sketch in sketches]
-        self._sketches: list[Sketch] = []  # of each number, its first
-        for sketch, number in zip(sketches, self._numbers, strict=True):
-            if sketch is not None and number == len(self._sketches):
-                self._sketches.append(sketch)
-        self._best: dict[int, _Twin] = {}  # of each number: the best twin among what is kept so far
-        self._twins: list[_Twin | None] = [None] * len(sketches)
-        self._links = list(range(len(self._sketches)))  # union-find over numbers
-
-    def close_copies_of(self, index: MinHashIndex) -> None:
-        """What was kept in an earlier round stands: its copies are dropped before any row is taken."""
-        first: dict[str, int] = {}
-        for number, sketch in enumerate(self._sketches):
-            hit = index.nearest(sketch)
-            if hit is not None:
-                self._best[number] = _Twin(hit[1], key=hit[0])
-                self._join(number, first.setdefault(hit[0], number))
-
-    def take(self, row: int) -> None:
-        """Drops the row if it copies what is kept, else keeps it and tells every set it resembles."""
-        number = self._numbers[row]
-        if number is None:
-            return
-        if number in self._best:
-            self._twins[row] = self._best[number]
-            return
-        for jaccard, other in self._neighbours.similar(self._sketches[number]):
-            best = self._best.get(other)
-            if best is None or (best.key is None and jaccard > best.jaccard):
-                self._best[other] = _Twin(jaccard, row=row)
-            self._join(number, other)
-
-    def answer(self) -> pl.DataFrame:
-        clusters: dict[int, int] = {}  # lowest row of each root: rows come in ascending order
-        rows: list[tuple[bool, int | None, str | None, float | None, int]] = []
-        for row, (number, twin) in enumerate(zip(self._numbers, self._twins, strict=True)):
-            cluster = row if number is None else clusters.setdefault(self._root(number), row)
-            if twin is None:
-                rows.append((True, None, None, None, cluster))
-            else:
-                rows.append((False, twin.row, twin.key, twin.jaccard, cluster))
-        return pl.DataFrame(rows, schema=dict(DUPLICATES), orient="row")
-
-    def _root(self, number: int) -> int:
-        while self._links[number] != number:
-            self._links[number] = self._links[self._links[number]]
-            number = self._links[number]
-        return number
-
-    def _join(self, one: int, other: int) -> None:
-        self._links[self._root(other)] = self._root(one)
+def _clusters(numbers: NDArray[np.int64], roots: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of each row the lowest row of its cluster; a row without shingles is its own."""
+    rows = np.arange(len(numbers))
+    lowest = np.full(len(roots), len(numbers), np.int64)
+    compared = numbers >= 0
+    np.minimum.at(lowest, roots[numbers[compared]], rows[compared])
+    clusters = rows.copy()
+    clusters[compared] = lowest[roots[numbers[compared]]]
+    return clusters

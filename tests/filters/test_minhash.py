@@ -2,62 +2,94 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
-import re
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from datasketch import MinHash
-from hypothesis import given
+from datasketch import MinHash, MinHashLSH
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thousandfold.filters import FilterError, MinHashIndex, near_duplicates
-from thousandfold.filters.minhash import Sketcher, Sketching, jaccards
-from thousandfold.filters.shingles import containment, shingle_sets
+from thousandfold.filters import (
+    FilterError,
+    MinHashIndex,
+    datasketch_minhashes,
+    minhash_signatures,
+    near_duplicates,
+)
+from thousandfold.filters.minhash import Sketching
+from thousandfold.filters.shingles import shingle_columns
 
-WORDS = ["the", "a", "sorry", "ÉTÉ", "straße", "नमस्ते", "i_am", "42", "é", "don't", "😀", "Ǆ"]
+REPOSITORY = Path(__file__).parents[2]
+DATA = Path(os.environ.get("THOUSANDFOLD_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+WORDS = ["the", "a", "sorry", "ÉTÉ", "straße", "नमस्ते", "东京", "i_am", "42", "é", "don't", "😀", "Ǆ", "Σας", "ไม่"]
 PROSE = st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)
 
 
-def tuples(text: str, ngram: int) -> set[tuple[str, ...]]:
-    words = re.findall(r"\w+", text.lower())
-    return {tuple(words[start : start + ngram]) for start in range(max(1, len(words) - ngram + 1))}
-
-
-# Shingles
-
-
-@given(st.lists(PROSE, min_size=2, max_size=6), st.integers(1, 8))
-def test_hashed_shingles_overlap_exactly_as_tuples_of_words_do(texts: list[str], ngram: int) -> None:
-    texts = [text for text in texts if re.search(r"\w", text)] or ["one"]
-    hashed = [shingles for shingles in shingle_sets(texts, ngram) if shingles is not None]
-    exact = [tuples(text, ngram) for text in texts]
-    assert [len(shingles) for shingles in hashed] == [len(shingles) for shingles in exact]
-    for mine, theirs in zip(hashed, exact, strict=True):
-        assert jaccards(mine, hashed) == [len(theirs & other) / len(theirs | other) for other in exact]
-        assert [containment(mine, other) for other in hashed] == [len(theirs & other) / len(theirs) for other in exact]
+def real_answers() -> list[str]:
+    path = DATA / "alpaca_5000.json"
+    if not path.is_file():
+        pytest.skip(f"the test data {path} is not there (THOUSANDFOLD_TEST_DATA names its folder)")
+    return [row["output"] for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
 # Signatures and bands
 
 
-@given(PROSE.filter(lambda text: re.search(r"\w", text) is not None), st.integers(0, 2**32 - 1))
-def test_signatures_are_those_of_datasketch(text: str, seed: int) -> None:
-    [sketch] = Sketcher(Sketching(seed=seed, num_perm=64)).sketches([text])
-    assert sketch is not None
-    theirs = MinHash(num_perm=64, seed=seed, scheme="affine32", hashfunc=lambda shingle: shingle & 0xFFFFFFFF)
-    theirs.update_batch(sketch.shingles.tolist())
-    assert np.array_equal(sketch.minhash.hashvalues, theirs.hashvalues)
+def theirs(text: str, ngram: int, num_perm: int, seed: int) -> MinHash:
+    minhash = MinHash(num_perm=num_perm, seed=seed, scheme="affine32", hashfunc=lambda shingle: shingle & 0xFFFFFFFF)
+    minhash.update_batch(shingle_columns([text], ngram).row(0).tolist())
+    return minhash
+
+
+@settings(deadline=None)
+@given(st.lists(PROSE, max_size=8), st.integers(1, 6), st.sampled_from([2, 7, 64, 128]), st.integers(0, 2**32 - 1))
+def test_signatures_are_those_of_datasketch(texts: list[str], ngram: int, num_perm: int, seed: int) -> None:
+    signatures = minhash_signatures(texts, ngram=ngram, num_perm=num_perm, seed=seed)
+    assert (signatures.shape, signatures.dtype) == ((len(texts), num_perm), np.uint32)
+    for text, signature in zip(texts, signatures, strict=True):
+        assert signature.tolist() == theirs(text, ngram, num_perm, seed).hashvalues.tolist()
+
+
+def test_signatures_of_thousands_of_random_and_real_texts_are_those_of_datasketch() -> None:
+    generator = random.Random(4)
+    alphabet = "abcdefgh ABC éÉßΣσς我很抱歉ไม่เป็น 😀 عربي हिन्दी"
+    texts = ["".join(generator.choices(alphabet, k=generator.randrange(200))) for _ in range(1000)]
+    texts += [answer for answer in real_answers() if not answer.isascii()]
+    texts += real_answers()[:1000]
+    signatures = minhash_signatures(pl.Series(texts))
+    assert len(texts) >= 2000
+    for text, signature in zip(texts, signatures, strict=True):
+        assert np.array_equal(signature, theirs(text, 5, 128, 1).hashvalues)
 
 
 def test_a_text_longer_than_one_batch_has_the_signature_of_all_its_shingles() -> None:
-    text = " ".join(str(number) for number in range(40_000))
-    [sketch] = Sketcher(Sketching()).sketches([text])
-    assert sketch is not None
-    theirs = MinHash(num_perm=128, seed=1, scheme="affine32", hashfunc=lambda shingle: shingle & 0xFFFFFFFF)
-    theirs.update_batch(sketch.shingles.tolist())
-    assert np.array_equal(sketch.minhash.hashvalues, theirs.hashvalues)
+    text = " ".join(str(number) for number in range(80_000))
+    [signature] = minhash_signatures([text])
+    assert signature.tolist() == theirs(text, 5, 128, 1).hashvalues.tolist()
+
+
+def test_datasketch_goes_on_with_our_signatures() -> None:
+    texts = ["one two three four five six seven eight", "one two three four five six seven nine", "another thing"]
+    ours = list(datasketch_minhashes(minhash_signatures(texts, ngram=2, seed=7), seed=7))
+    assert [minhash.jaccard(ours[0]) for minhash in ours] == [
+        minhash.jaccard(theirs(texts[0], 2, 128, 7)) for minhash in ours
+    ]
+    lsh = MinHashLSH(num_perm=128, params=(25, 5))
+    for number, minhash in enumerate(ours):
+        lsh.insert(number, minhash)
+    assert sorted(lsh.query(theirs(texts[0], 2, 128, 7))) == [0, 1]
+    ours[0].update(3)
+    assert ours[0].hashvalues.tolist() != minhash_signatures(texts, ngram=2, seed=7)[0].tolist()
+
+
+def test_null_and_blank_texts_have_the_signature_of_the_empty_set() -> None:
+    assert (minhash_signatures([None, " "], num_perm=4) == 2**32 - 1).all()
+    assert minhash_signatures([], num_perm=4).shape == (0, 4)
 
 
 @pytest.mark.parametrize(
