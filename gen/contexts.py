@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -181,7 +182,16 @@ def _seed_for(key: str, seed_ids: Sequence[str], loads: Mapping[str, int], drawn
     """The seed with the highest hash for this context among those that are not over their share yet."""
     cap = int(SPREAD * (drawn + 1) / len(seed_ids)) + 2
     free = [seed_id for seed_id in seed_ids if loads[seed_id] < cap]
-    return max(free, key=lambda seed_id: tagged_id("lineage", key, seed_id))
+    if len(free) == 1:
+        return free[0]
+    mixed = blake2b(key.encode(), digest_size=8)
+    return max(free, key=lambda seed_id: _digest(mixed, seed_id))
+
+
+def _digest(mixed: blake2b, seed_id: str) -> bytes:
+    own = mixed.copy()
+    own.update(seed_id.encode("utf-8", "surrogatepass"))
+    return own.digest()
 
 
 def _check_facets(recipe: Recipe, seeds: pl.DataFrame) -> None:
