@@ -28,7 +28,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gen.constraints", "gen.settings"),
     ("gen.recipe", "gen.tuples"),
     ("gen.events", "gen.teachers.base", "gen.teachers.families", "gen.text"),
-    ("gen.ledger", "gen.replies", "gen.teachers.pace"),
+    ("gen.ledger", "gen.replies", "gen.teachers.adaptive", "gen.teachers.pace", "gen.teachers.rates"),
     ("gen.teachers.chatmodel", "gen.teachers.completions", "gen.teachers.engine"),
     ("gen.teachers.endpoint",),
     ("gen.teachers.rehearsal.draws", "gen.teachers.rehearsal.phrases", "gen.teachers.rehearsal.questions"),
