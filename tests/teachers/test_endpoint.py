@@ -572,7 +572,7 @@ def test_a_refused_key_ends_what_else_is_in_flight() -> None:
         last = sent["messages"][0]["content"] == "Question 19"
         return await (status(401) if last else hang)(server, request, sent)
 
-    trouble, server = trouble_of(refuse_the_last, questions=asks(20))
+    trouble, server = trouble_of(refuse_the_last, questions=asks(20), concurrency=20)
     assert "answered 401" in trouble.what
     assert len(server.log) == 20
 
