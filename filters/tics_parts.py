@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 
 import numpy as np
 import polars as pl
 
-from .minhash import text_hash
 from .tics_families import tic_families
 from .tics_ngrams import Ints, Vocabulary, Words, only
 from .tics_skeletons import phrasing
@@ -25,7 +25,11 @@ class Corpus:
         self.words = words
         self.vocabulary = vocabulary
         self.families = tic_families(texts)
-        digests = [(text_hash(f"{seed}|{text}"), row) for row, text in enumerate(texts) if text is not None]
+        digests = [
+            (blake2b(f"{seed}|{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest(), row)
+            for row, text in enumerate(texts)
+            if text is not None
+        ]
         digests.sort()
         self.order: Ints = np.array([row for _, row in digests], np.int64)  # rows with a text; content decides
         self.lots: Ints = np.zeros(len(texts), np.int64)  # a number that equal texts share

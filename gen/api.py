@@ -163,7 +163,7 @@ def judge(
     judge: str | Teacher | BaseChatModel = "rehearsal",
     ledger: str | Path | None = None,
     samples: int = 1,
-    concurrency: int = 64,
+    concurrency: int | None = None,
     on_event: OnEvent | None = None,
 ) -> pl.DataFrame:
     """The same rows with `level` (0 to 4), `score` (0 to 1; null = unscored), `spans` and `reason`.
@@ -176,7 +176,7 @@ def judge(
     spec = judge if isinstance(judge, str) else None
     settings = checked(JudgeSettings, {"model": spec, "samples": samples}, Path(), spoken={"samples": "samples"})
     rows = _conversations(frame).with_columns(facet=pl.lit(read.facet))
-    model = made(judge, settings, as_judge=True)
+    model = made(judge, settings, as_judge=True, concurrency=concurrency)
     from thousandfold import prompts
 
     stop = StopSignal()

@@ -62,7 +62,7 @@ class Asker:
         ledger: Ledger,
         teachers: Mapping[str, Teacher],
         budget: Budget,
-        concurrency: int = 64,
+        concurrency: int | None = None,
         offline: bool = False,
         stop: StopSignal | None = None,
         on_event: OnEvent = ignore,
@@ -133,7 +133,8 @@ class _Sending:
         self._asker = asker
         self._teacher = teacher
         self._asks = asks
-        self._slots = asyncio.Semaphore(max(1, min(asker._concurrency, teacher.max_in_flight)))
+        most = teacher.max_in_flight
+        self._slots = asyncio.Semaphore(max(1, min(asker._concurrency or most, most)))
         self._waiting: dict[str, Ask] = {}  # given to the teacher, not answered yet
         self._fed_to_the_end = False
         self._first = {ask.id for ask in asks[:UNPROVEN]}

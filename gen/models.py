@@ -44,9 +44,11 @@ def models_of(
     is unknown; MissingExtraError where a package is not installed.
     """
     settings = recipe.settings
-    writer = made(settings.teacher.model if isinstance(teacher, str | None) else teacher, settings.teacher)
+    at_once = settings.run.concurrency
+    given = settings.teacher.model if isinstance(teacher, str | None) else teacher
+    writer = made(given, settings.teacher, concurrency=at_once)
     spec = judge_spec(recipe) if isinstance(judge, str | None) else judge
-    models = Models(writer, None if spec is None else made(spec, settings.judge, as_judge=True))
+    models = Models(writer, None if spec is None else made(spec, settings.judge, as_judge=True, concurrency=at_once))
     check_families(models)
     budget = Budget(settings.budget, settings.prices, Spent())
     for identity in models.by_identity:
@@ -54,10 +56,12 @@ def models_of(
     return models
 
 
-def made(given: Any, settings: TeacherSettings | JudgeSettings, *, as_judge: bool = False) -> Teacher:
+def made(
+    given: Any, settings: TeacherSettings | JudgeSettings, *, as_judge: bool = False, concurrency: int | None = None
+) -> Teacher:
     """A teacher from a SPEC, a Teacher as it is, or any LangChain chat model."""
     if isinstance(given, str):
-        return teachers.make(given, settings, judge=as_judge)
+        return teachers.make(given, settings, judge=as_judge, concurrency=concurrency)
     if isinstance(given, Teacher):
         return given
     from langchain_core.language_models.chat_models import BaseChatModel

@@ -24,7 +24,10 @@ PartT = TypeVar("PartT", bound=Part)
 
 class _ModelSettings(Part):
     timeout_seconds: float = Field(default=600.0, gt=0)  # of one request; slow local servers need minutes
-    attempts: int = Field(default=6, ge=1, le=50)
+    deadline_seconds: float = Field(default=1800.0, gt=0)  # of one ask, with all its tries and waits
+    attempts: int = Field(default=8, ge=1, le=50)  # the waits between them outlast an outage of a minute
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
     structured: Literal["json_schema", "json_object", "text"] = "json_schema"
     engine: dict[str, Any] = {}  # keyword arguments of vllm.LLM, for vllm: models
 
@@ -108,7 +111,8 @@ class RunSettings(Part):
     max_rounds: int = Field(default=8, ge=1)
     # Failures before a level, or a pair of levels, may be given up: three contexts, each drawn three times.
     cell_cap: int = Field(default=9, ge=2, le=1000)
-    concurrency: int = Field(default=64, ge=1, le=4096)
+    # None: as many as the server takes, found out as the run goes.
+    concurrency: int | None = Field(default=None, ge=1, le=4096)
 
 
 class BudgetSettings(Part):

@@ -17,8 +17,12 @@ __all__ = ["Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage", "make"]
 SPECS = "rehearsal, openai:MODEL, openai:MODEL@BASE_URL, vllm:MODEL_OR_PATH, langchain:package.ClassName:MODEL"
 
 
-def make(spec: str, settings: TeacherSettings | JudgeSettings, *, judge: bool = False) -> Teacher:
+def make(
+    spec: str, settings: TeacherSettings | JudgeSettings, *, judge: bool = False, concurrency: int | None = None
+) -> Teacher:
     """The teacher (or judge) that `spec` names; opens no connection yet.
+
+    `concurrency` is how many asks a server is given at once; None: as many as it takes, found out as it goes.
 
     Raises RecipeError for a SPEC of no known form, MissingExtraError where a package is not installed.
     """
@@ -31,7 +35,7 @@ def make(spec: str, settings: TeacherSettings | JudgeSettings, *, judge: bool = 
         from .endpoint import EndpointTeacher
 
         model, base_url = _address(spec, rest)
-        return EndpointTeacher(model, base_url=base_url, settings=settings)
+        return EndpointTeacher(model, base_url=base_url, settings=settings, concurrency=concurrency)
     if provider == "langchain" and ":" in rest:
         from .chatmodel import from_class
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import httpx2  # what the openai client itself is built on, and answers with
 import openai
-from openai.types.chat import ChatCompletion
 
 from ..errors import TeacherError
 from ..text import redacted
+from .adaptive import Pace
 from .base import Ask, Failure, Outcome, Usage
 from .pace import DENIED, heals, retrying
+from .rates import Rates, retry_after
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -21,15 +26,27 @@ OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"  # a server of one's own needs no key, but the protocol wants the header
 
 
+TOO_MUCH = frozenset({429, 503, 529})
+"""What a server says that is given too much."""
+
+
 class NotACompletionError(ValueError):
     """An answer with status 200 that is no chat completion: a web page, or an error in disguise."""
+
+
+class SlowReplyError(Exception):
+    """No whole reply in time: a server that hangs, or sends a byte now and then."""
 
 
 class Completions:
     """An open client for one model; made inside the event loop that uses it."""
 
-    def __init__(self, name: str, *, base_url: str | None, settings: TeacherSettings | JudgeSettings) -> None:
+    def __init__(
+        self, name: str, *, base_url: str | None, settings: TeacherSettings | JudgeSettings, pace: Pace, rates: Rates
+    ) -> None:
         """Raises TeacherError where a hosted model has no key. No request is made yet."""
+        self._pace = pace
+        self._rates = rates
         self._name = name
         self._base_url = base_url
         self._settings = settings
@@ -44,7 +61,7 @@ class Completions:
         self._client = openai.AsyncOpenAI(
             base_url=base_url or OPENAI_URL,  # given outright, or the client would ask the environment
             api_key=self._key or NO_KEY,
-            timeout=settings.timeout_seconds,
+            timeout=settings.timeout_seconds,  # of each read; a whole request is timed by us
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(),
         )
@@ -59,17 +76,26 @@ class Completions:
         settled = self._answered
         try:
             async for attempt in retrying(
-                attempts=self._settings.attempts, can_heal=_can_heal, seconds_asked=_seconds_asked
+                attempts=self._settings.attempts,
+                can_heal=_can_heal,
+                seconds_asked=_seconds_asked,
+                counts=_counts,
+                deadline_seconds=self._settings.deadline_seconds,
             ):
                 with attempt:
-                    attempts = attempt.retry_state.attempt_number
-                    reply = await self._request(ask)
+                    attempts += 1
+                    left = self._settings.deadline_seconds - (time.monotonic() - started)
+                    reply = await self._paced(
+                        ask, again=attempts > 1, seconds=min(self._settings.timeout_seconds, left)
+                    )
+        except SlowReplyError as error:
+            return self._failure(ask, "timeout", error, attempts, started)
         except openai.APITimeoutError as error:
             if _is_connection_trouble(error):
                 return self._gave_up(ask, error, attempts, started, settled)
             return self._failure(ask, "timeout", error, attempts, started)
         except openai.APIStatusError as error:
-            if error.status_code in DENIED:
+            if error.status_code in DENIED or _is_spent(error):
                 raise self._denied(error) from error
             if heals(error.status_code):
                 return self._gave_up(ask, error, attempts, started, settled)
@@ -81,6 +107,39 @@ class Completions:
         self._answered += 1
         return _read(ask, reply, attempts, time.monotonic() - started)
 
+    async def _paced(self, ask: Ask, *, again: bool, seconds: float) -> Mapping[str, Any]:
+        """One request in a slot of its own; what becomes of it tells the pace how many the server can take."""
+        slot = await self._pace.enter(again=again)
+        try:
+            estimate = _estimated_tokens(ask)
+            await self._rates.admit(estimate)
+            slot.started = time.monotonic()
+            async with asyncio.timeout(seconds):
+                reply = await self._request(ask)
+        except TimeoutError as error:
+            self._pace.timed_out(slot)
+            raise SlowReplyError(f"no whole reply within {seconds:g} seconds") from error
+        except openai.APITimeoutError as error:
+            if _is_connection_trouble(error):
+                self._pace.leave()
+            else:
+                self._pace.timed_out(slot)
+            raise
+        except openai.APIStatusError as error:
+            self._rates.heard(error.response.headers)
+            if error.status_code in TOO_MUCH:
+                self._pace.refuse(slot)
+            else:
+                self._pace.leave()
+            raise
+        except BaseException:
+            self._pace.leave()
+            raise
+        self._pace.answered(slot, ask.purpose)
+        usage = reply.get("usage")
+        self._rates.settle(estimate, _count(_field(usage, "total_tokens")))
+        return reply
+
     def _gave_up(
         self, ask: Ask, error: openai.OpenAIError, attempts: int, started: float, answered_before: int
     ) -> Outcome:
@@ -89,26 +148,44 @@ class Completions:
             return self._failure(ask, "unreachable", error, attempts, started)
         raise self._unreachable(error) from error
 
-    async def _request(self, ask: Ask) -> ChatCompletion:
-        sampling: dict[str, Any] = {"max_completion_tokens": ask.sampling.max_tokens}
-        if self._base_url is not None:
-            # Many servers other than OpenAI's know only the older name.
-            sampling = {"max_tokens": ask.sampling.max_tokens}
-        if ask.sampling.temperature is not None:
-            sampling["temperature"] = ask.sampling.temperature
-        if ask.schema is not None and self._settings.structured != "text":
-            sampling["response_format"] = _response_format(ask, self._settings.structured)
-        reply: object = await self._client.chat.completions.create(
-            model=self._name,
-            messages=[{"role": m.role, "content": m.content} for m in ask.messages],  # type: ignore[misc]
-            seed=ask.request_seed,
-            **sampling,
+    async def _request(self, ask: Ask) -> Mapping[str, Any]:
+        """The reply's JSON object, of whatever shape.
+
+        Through the client's own `post`, because building typed objects from a reply, and walking the request's
+        schema for fields to rename, costs twice what the network does.
+        """
+        response = await self._client.post(
+            "/chat/completions",
+            content=self._body(ask),
+            cast_to=httpx2.Response,
+            options={"headers": {"Content-Type": "application/json"}},
         )
-        if not isinstance(reply, ChatCompletion):  # the client hands on whatever is not JSON, or no object
-            raise NotACompletionError(f"not a chat completion but {str(reply)[:200]!r}")
-        if not reply.choices and (reply.model_extra or {}).get("error"):
-            raise NotACompletionError(f"an error with status 200: {(reply.model_extra or {})['error']}")
+        self._rates.heard(response.headers)
+        if not response.content.lstrip()[:1] == b"{":
+            raise NotACompletionError(f"not a chat completion but {response.text[:200]!r}")
+        try:
+            reply = json.loads(response.content)
+        except RecursionError as error:
+            raise NotACompletionError("a chat completion that is nested too deeply") from error
+        if not isinstance(reply, dict):
+            raise NotACompletionError(f"not a chat completion but {response.text[:200]!r}")
+        if not reply.get("choices") and reply.get("error"):
+            raise NotACompletionError(f"an error with status 200: {reply['error']}")
         return reply
+
+    def _body(self, ask: Ask) -> bytes:
+        limit = "max_tokens" if self._base_url is not None else "max_completion_tokens"  # many know only the older name
+        asked: dict[str, Any] = {
+            "model": self._name,
+            "messages": [{"role": m.role, "content": m.content} for m in ask.messages],
+            "seed": ask.request_seed,
+            limit: ask.sampling.max_tokens,
+        }
+        if ask.sampling.temperature is not None:
+            asked["temperature"] = ask.sampling.temperature
+        if ask.schema is not None and self._settings.structured != "text":
+            asked["response_format"] = _response_format(ask, self._settings.structured)
+        return json.dumps(asked, ensure_ascii=False).encode()
 
     def _failure(self, ask: Ask, kind: Failure, error: BaseException, attempts: int, started: float) -> Outcome:
         return Outcome(
@@ -128,9 +205,13 @@ class Completions:
         )
 
     def _unreachable(self, error: openai.OpenAIError) -> TeacherError:
+        tries = (
+            f"after {self._settings.attempts} tries"
+            if _counts(error)
+            else f"within {self._settings.deadline_seconds:g} seconds"
+        )
         return TeacherError(
-            what=f"openai:{self._name} at {self._place} did not answer after {self._settings.attempts} tries:"
-            f" {self._words(error)}",
+            what=f"openai:{self._name} at {self._place} did not answer {tries}: {self._words(error)}",
             why="an outage would otherwise be written down as a thousand failed drafts",
             do="start the server or wait for it, then run the same command again: it resumes",
         )
@@ -154,43 +235,63 @@ def _response_format(ask: Ask, structured: str) -> dict[str, Any]:
     }
 
 
-def _read(ask: Ask, reply: ChatCompletion, attempts: int, seconds: float) -> Outcome:
-    # The client checks no types: whatever the server's JSON holds in a place is what stands there.
-    choice: Any = reply.choices[0] if reply.choices else None
-    message = getattr(choice, "message", None)
-    finish_reason = _text(getattr(choice, "finish_reason", None))
+def _read(ask: Ask, reply: Mapping[str, Any], attempts: int, seconds: float) -> Outcome:
+    # Nobody has checked a type: whatever the server's JSON holds in a place is what stands there.
+    choices = reply.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = _field(choice, "message")
+    finish_reason = _text(_field(choice, "finish_reason"))
+    usage = reply.get("usage")
     common: dict[str, Any] = {
         "ask_id": ask.id,
-        "usage": Usage(_count(reply.usage, "prompt_tokens"), _count(reply.usage, "completion_tokens")),
-        "served_model": _text(reply.model),
+        "usage": Usage(_count(_field(usage, "prompt_tokens")), _count(_field(usage, "completion_tokens"))),
+        "served_model": _text(reply.get("model")),
         "attempts": attempts,
         "seconds": seconds,
     }
-    refusal = _text(getattr(message, "refusal", None))
+    refusal = _text(_field(message, "refusal"))
     if refusal:
         return Outcome(failure="refused", detail=refusal, finish_reason="refusal", **common)
-    content = _text(getattr(message, "content", None))
+    content = _text(_field(message, "content"))
     if not content:
         lacks = f"text (finish_reason {finish_reason})" if choice is not None else "choices"
         return Outcome(failure="empty", detail=f"the reply has no {lacks}", finish_reason=finish_reason, **common)
     return Outcome(text=content, finish_reason=finish_reason, **common)
 
 
+def _field(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _count(usage: object, name: str) -> int | None:
-    tokens = getattr(usage, name, None)
+def _count(tokens: object) -> int | None:
     return tokens if isinstance(tokens, int) and 0 <= tokens < 2**31 else None
 
 
 def _can_heal(error: BaseException) -> bool:
     if isinstance(error, openai.APIStatusError):
-        return heals(error.status_code)
+        return heals(error.status_code) and not _is_spent(error)
     if isinstance(error, UnicodeEncodeError):  # the request's fault: the next try would be the same
         return False
-    return isinstance(error, (openai.APIConnectionError, ValueError))
+    return isinstance(error, (openai.APIConnectionError, SlowReplyError, ValueError))
+
+
+def _counts(error: BaseException) -> bool:
+    """Whether a try is used up: not by a 429, which says "later" and nothing of the ask."""
+    return not (isinstance(error, openai.APIStatusError) and error.status_code == 429)
+
+
+def _is_spent(error: openai.APIStatusError) -> bool:
+    """A 429 that does not pass: the account has no money left."""
+    return error.status_code == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")
+
+
+def _estimated_tokens(ask: Ask) -> int:
+    """About four bytes a token, and the whole room for the reply, as providers reckon before they answer."""
+    return sum(len(m.content) for m in ask.messages) // 4 + ask.sampling.max_tokens
 
 
 def _is_connection_trouble(error: openai.APITimeoutError) -> bool:
@@ -199,10 +300,4 @@ def _is_connection_trouble(error: openai.APITimeoutError) -> bool:
 
 
 def _seconds_asked(error: BaseException) -> float | None:
-    """What `Retry-After` says, in seconds; the date form is rare and falls back to our own wait."""
-    if not isinstance(error, openai.APIStatusError):
-        return None
-    try:
-        return max(0.0, float(error.response.headers.get("retry-after", "")))
-    except ValueError:
-        return None
+    return retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from .adaptive import FIRST_TRY, MOST_AT_ONCE, Pace
 from .base import Ask, Outcome
 from .families import family_of
 from .pace import each
+from .rates import Rates
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
 class EndpointTeacher:
     """Chat completions over HTTP. Connects with the first ask, so that a replay never loads the client."""
 
-    def __init__(self, model: str, *, base_url: str | None, settings: TeacherSettings | JudgeSettings) -> None:
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None,
+        settings: TeacherSettings | JudgeSettings,
+        concurrency: int | None = None,
+    ) -> None:
+        """`concurrency` says how many asks the server is given at once; None: that is found out."""
+        self._concurrency = concurrency
         self._name = model
         self._base_url = base_url
         self._settings = settings
@@ -34,14 +45,18 @@ class EndpointTeacher:
 
     @property
     def max_in_flight(self) -> int:
-        return 4096
+        return self._concurrency or MOST_AT_ONCE
 
     async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
         if self._client is None:
             from .completions import Completions
 
-            self._client = Completions(self._name, base_url=self._base_url, settings=self._settings)
-        async with aclosing(each(asks, self._client.one)) as outcomes:
+            self.pace = Pace(start=self._concurrency or FIRST_TRY, most=self._concurrency or MOST_AT_ONCE)
+            self.rates = Rates(self._settings.requests_per_minute, self._settings.tokens_per_minute)
+            self._client = Completions(
+                self._name, base_url=self._base_url, settings=self._settings, pace=self.pace, rates=self.rates
+            )
+        async with aclosing(each(asks, self._client.one, ready=self.pace.room)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 

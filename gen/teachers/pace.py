@@ -7,16 +7,20 @@ grow with the number of asks.
 from __future__ import annotations
 
 import asyncio
+import math
+import random
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from contextlib import suppress
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_base, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
 
 from ..errors import TeacherError
 from .base import Ask, Outcome
 
 MAX_WAIT_SECONDS = 60.0
+SPREAD_SECONDS = 0.25
 
 # HTTP statuses that may heal by themselves; every other 4xx says that the request, the key or the account is wrong.
 HEALING = frozenset({408, 409, 425, 429})
@@ -27,8 +31,13 @@ def heals(status: int) -> bool:
     return status in HEALING or status >= 500
 
 
-async def each(asks: AsyncIterable[Ask], call: Callable[[Ask], Awaitable[Outcome]]) -> AsyncGenerator[Outcome, None]:
-    """One task per ask as it arrives; outcomes as they finish.
+async def each(
+    asks: AsyncIterable[Ask],
+    call: Callable[[Ask], Awaitable[Outcome]],
+    *,
+    ready: Callable[[], Awaitable[None]] | None = None,
+) -> AsyncGenerator[Outcome, None]:
+    """One task per ask as it arrives; outcomes as they finish. With `ready`, no ask is taken before that returns.
 
     An exception from `call` ends the stream and is raised after the other calls are cancelled; what a
     single ask does wrong must therefore be an Outcome.
@@ -48,7 +57,13 @@ async def each(asks: AsyncIterable[Ask], call: Callable[[Ask], Awaitable[Outcome
 
     async def feed() -> None:
         try:
-            async for ask in asks:
+            taken = aiter(asks)
+            while True:
+                if ready is not None:
+                    await ready()
+                ask = await anext(taken, None)
+                if ask is None:
+                    break
                 task = asyncio.create_task(one(ask))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
@@ -81,16 +96,36 @@ def _cancelled(ask: Ask) -> TeacherError:
 
 
 class _ServerSaysWhen(wait_base):
-    """The wait the server asked for, where it did; else exponential with full jitter."""
+    """The wait that the server asked for, where it did; else exponential, a half of it drawn at random.
+
+    Seven waits from one second on are a minute at the least, so that a server which restarts is waited for.
+    """
 
     def __init__(self, seconds_asked: Callable[[BaseException], float | None]) -> None:
         self._seconds_asked = seconds_asked
-        self._otherwise = wait_random_exponential(multiplier=0.5, max=MAX_WAIT_SECONDS)
 
     def __call__(self, retry_state: RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
         asked = self._seconds_asked(error) if error is not None else None
-        return min(asked, MAX_WAIT_SECONDS) if asked is not None else self._otherwise(retry_state)
+        if asked is not None:
+            return min(asked, MAX_WAIT_SECONDS) + random.uniform(0, SPREAD_SECONDS)  # not all at the same moment
+        longest = min(2.0 ** (retry_state.attempt_number - 1), MAX_WAIT_SECONDS)
+        return longest / 2 + random.uniform(0, longest / 2)
+
+
+class _Patience(stop_base):
+    """Stops after so many tries that count, and before a wait that would end past the deadline."""
+
+    def __init__(self, attempts: int, deadline_seconds: float, counts: Callable[[BaseException], bool]) -> None:
+        self._left = attempts
+        self._deadline_seconds = deadline_seconds
+        self._counts = counts
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        error = retry_state.outcome.exception() if retry_state.outcome is not None else None
+        self._left -= error is None or self._counts(error)
+        elapsed = (retry_state.seconds_since_start or 0.0) + retry_state.upcoming_sleep
+        return self._left <= 0 or elapsed >= self._deadline_seconds
 
 
 def retrying(
@@ -98,10 +133,12 @@ def retrying(
     attempts: int,
     can_heal: Callable[[BaseException], bool],
     seconds_asked: Callable[[BaseException], float | None] = lambda _: None,
+    counts: Callable[[BaseException], bool] = lambda _: True,
+    deadline_seconds: float = math.inf,
 ) -> AsyncRetrying:
-    """tenacity's policy for one ask: only what can heal, at most `attempts` times; then the last error."""
+    """tenacity's policy for one ask: only what can heal, at most `attempts` tries that count; then the last error."""
     return AsyncRetrying(
-        stop=stop_after_attempt(attempts),
+        stop=_Patience(attempts, deadline_seconds, counts),
         wait=_ServerSaysWhen(seconds_asked),
         retry=retry_if_exception(can_heal),
         reraise=True,

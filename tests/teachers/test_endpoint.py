@@ -19,9 +19,11 @@ from thousandfold.gen.errors import TeacherError
 from thousandfold.gen.ledger import Ledger
 from thousandfold.gen.settings import BudgetSettings, JudgeSettings, TeacherSettings
 from thousandfold.gen.teachers import make
+from thousandfold.gen.teachers.adaptive import Pace
 from thousandfold.gen.teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
 from thousandfold.gen.teachers.completions import Completions
 from thousandfold.gen.teachers.endpoint import EndpointTeacher
+from thousandfold.gen.teachers.rates import Rates
 from thousandfold.gen.teachers.rehearsal import RehearsalTeacher
 from thousandfold.gen.teachers.rehearsal.server import listen
 
@@ -114,6 +116,7 @@ def against(
     questions: list[Ask] | None = None,
     model: str = "a-model",
     given: TeacherSettings | JudgeSettings | None = None,
+    concurrency: int | None = None,
 ) -> tuple[list[Outcome], Unruly, TeacherError | None]:
     """(outcomes in the order of arrival, the server and its log, the error that ended the stream)."""
 
@@ -124,7 +127,7 @@ def against(
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         server.url = await listen(runner, "127.0.0.1", 0)
-        teacher = EndpointTeacher(model, base_url=server.url, settings=given or settings())
+        teacher = EndpointTeacher(model, base_url=server.url, settings=given or settings(), concurrency=concurrency)
         outcomes, trouble = [], None
         try:
             async for outcome in teacher.answer(feed(questions or [ask()])):
@@ -283,7 +286,7 @@ def test_a_hosted_model_without_a_key_is_refused_before_any_request(
 @pytest.mark.usefixtures("key")
 def test_the_environment_does_not_choose_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
-    completions = Completions("gpt-5-mini", base_url=None, settings=settings())
+    completions = Completions("gpt-5-mini", base_url=None, settings=settings(), pace=Pace(), rates=Rates())
     assert str(completions._client.base_url) == "https://api.openai.com/v1/"
     asyncio.run(completions.close())
 
@@ -301,7 +304,7 @@ def test_a_key_never_reaches_a_message_or_the_ledger(tmp_path: Path, code: int) 
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         url = await listen(runner, "127.0.0.1", 0)
-        teacher = make(f"openai:m@{url}", settings())
+        teacher = make(f"openai:m@{url}", settings(deadline_seconds=0.5))
         with Ledger(tmp_path / "ledger.sqlite") as ledger:
             budget = Budget(BudgetSettings(), {}, ledger.spent())
             asking = Asker(ledger=ledger, teachers={teacher.model: teacher}, budget=budget, concurrency=1)
@@ -354,7 +357,45 @@ def test_an_error_with_status_200_is_tried_again() -> None:
     assert (outcome.text, len(server.log)) == ("Hello.", 2)
 
 
-@pytest.mark.parametrize("code", [429, 500])
+def test_too_many_requests_uses_up_no_try() -> None:
+    busy = status(429, **{"Retry-After": "0"})
+    outcome, server = outcome_of(*[busy] * 6, ok, given=settings(attempts=2))
+    assert (outcome.text, outcome.attempts, len(server.log)) == ("Hello.", 7, 7)
+
+
+def test_too_many_requests_to_the_deadline_stops_the_run_with_the_servers_words() -> None:
+    busy = status(429, "the queue is full", **{"Retry-After": "0"})
+    trouble, server = trouble_of(busy, given=settings(attempts=2, deadline_seconds=1.0))
+    assert len(server.log) > 2
+    assert trouble.what.startswith(f"openai:a-model at {server.url} did not answer within 1 seconds: ")
+    assert "the queue is full" in trouble.what
+
+
+@pytest.mark.parametrize("reason", ["insufficient_quota", "billing_hard_limit_reached"])
+def test_an_account_that_is_spent_stops_the_run_at_once(reason: str) -> None:
+    async def spent(_: Unruly, __: web.Request, ___: Any) -> web.Response:
+        error = {"message": "You exceeded your current quota.", "type": reason, "code": reason}
+        return web.json_response({"error": error}, status=429)
+
+    trouble, server = trouble_of(spent)
+    assert len(server.log) == 1
+    assert "answered 429: " in trouble.what
+    assert "You exceeded your current quota." in trouble.what
+
+
+def test_no_more_is_asked_before_the_server_says_that_something_is_left() -> None:
+    async def counting(server: Unruly, request: web.Request, sent: Any) -> web.StreamResponse:
+        answer = await ok(server, request, sent)
+        if len(server.log) == 1:
+            answer.headers.update({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "400ms"})
+        return answer
+
+    _, server, trouble = against(counting, questions=asks(3), concurrency=1)
+    assert trouble is None
+    assert server.times[1] - server.times[0] >= 0.4
+
+
+@pytest.mark.parametrize("code", [500])
 def test_what_does_not_heal_in_time_stops_the_run_with_the_servers_words(code: int) -> None:
     trouble, server = trouble_of(status(code, "the queue is full", **{"Retry-After": "0"}))
     assert len(server.log) == 3
@@ -415,7 +456,48 @@ def test_one_refused_request_does_not_disturb_the_others() -> None:
 def test_a_server_that_never_answers_is_a_timeout_of_that_ask() -> None:
     outcome, server = outcome_of(hang, given=settings(timeout_seconds=0.2, attempts=2))
     assert (outcome.failure, outcome.attempts, len(server.log)) == ("timeout", 2, 2)
-    assert outcome.detail == "Timeout on reading data from socket"
+    assert outcome.detail == "no whole reply within 0.2 seconds"
+
+
+def test_a_reply_that_drips_is_given_up_when_its_time_is_over() -> None:
+    async def drip(server: Unruly, request: web.Request, _: Any) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        while not server.done.is_set():  # never silent for long enough to be a dead connection
+            await response.write(b" ")
+            await asyncio.sleep(0.02)
+        return response
+
+    outcome, server = outcome_of(drip, given=settings(timeout_seconds=0.3, attempts=1))
+    assert (outcome.failure, outcome.detail) == ("timeout", "no whole reply within 0.3 seconds")
+    assert len(server.log) == 1
+
+
+def test_the_deadline_of_an_ask_bounds_all_its_tries() -> None:
+    outcome, server = outcome_of(hang, given=settings(timeout_seconds=20.0, attempts=8, deadline_seconds=0.4))
+    assert (outcome.failure, outcome.attempts, len(server.log)) == ("timeout", 1, 1)
+
+
+def test_a_server_that_takes_eight_at_once_is_found_out_and_kept_at_eight() -> None:
+    in_flight = refused = 0
+
+    async def eight(server: Unruly, request: web.Request, sent: Any) -> web.StreamResponse:
+        nonlocal in_flight, refused
+        if in_flight >= 8:
+            refused += 1
+            return await status(429)(server, request, sent)
+        in_flight += 1
+        try:
+            await asyncio.sleep(0.02)
+        finally:
+            in_flight -= 1
+        return await ok(server, request, sent)
+
+    outcomes, server, trouble = against(eight, questions=asks(300))
+    assert trouble is None
+    assert {o.ask_id for o in outcomes} == {a.id for a in asks(300)}
+    assert len(server.log) == sum(o.attempts for o in outcomes) == 300 + refused
+    assert 0 < refused <= 40  # of the first sixteen, and of those sent until the first was refused
 
 
 def test_a_hanging_server_is_tried_again() -> None:
@@ -490,7 +572,7 @@ def test_a_refused_key_ends_what_else_is_in_flight() -> None:
         last = sent["messages"][0]["content"] == "Question 19"
         return await (status(401) if last else hang)(server, request, sent)
 
-    trouble, server = trouble_of(refuse_the_last, questions=asks(20))
+    trouble, server = trouble_of(refuse_the_last, questions=asks(20), concurrency=20)
     assert "answered 401" in trouble.what
     assert len(server.log) == 20
 
@@ -502,7 +584,7 @@ def test_many_asks_are_in_flight_at_once() -> None:
         await server.done.wait()
         return web.json_response(GOOD)
 
-    outcomes, _, trouble = against(all_together, questions=asks(200))
+    outcomes, _, trouble = against(all_together, questions=asks(200), concurrency=200)
     assert trouble is None
     assert len({o.ask_id for o in outcomes}) == 200
 
