@@ -17,7 +17,7 @@ from .characters import WORD as IS_WORD
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
-is_compiled = backend().__name__.endswith("kernels")
+is_compiled = backend().__name__.endswith(".compiled")
 
 
 def compiled(function: FunctionT) -> FunctionT:
