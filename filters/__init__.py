@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .contamination import contamination
     from .detection import Detection, detection
     from .duplicates import near_duplicates
-    from .form import form, form_scores
+    from .form import FORM_REASONS, form, form_scores
     from .index import MinHashIndex
     from .leaks import LeakIndex, leaks
     from .masks import content_words, slot_masked
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [  # noqa: RUF022 (plain order)
     "Detection",
+    "FORM_REASONS",
     "FilterError",
     "LeakIndex",
     "MinHashIndex",
@@ -55,6 +56,7 @@ __all__ = [  # noqa: RUF022 (plain order)
 
 _HOME = {
     "Detection": "detection",
+    "FORM_REASONS": "form",
     "FilterError": "verdict",
     "LeakIndex": "leaks",
     "MinHashIndex": "index",

@@ -6,13 +6,20 @@ The checks, in this order; the first that fails gives the reason, with what was 
 - `wrong_roles`: not one system turn if any, then user and assistant in turn, ending with the assistant.
   Turns that are in order, from the first; all of them.
 - `empty`: a turn is blank. Blank turns; 0.
+- `too_short`, `too_long`: words of the assistant's turns, letters where no blanks part words. Only with a limit.
 - `broken`: control or replacement characters, unfilled placeholders, chat-template tokens, JSON where prose
   should be. Such places; 0.
+- `other_script`, `other_language`: not the language that is wanted. Share of letters in its scripts; at least .5.
+  Its little words over those of the language that has most; at least .4. Only with a language, and for the second one
+  of `languages.LITTLE_WORDS`.
+- `loop`: a stretch of words stands three times in a row. Times; fewer than 3.
 - `cut_off`: the teacher stopped at its limit (`finish_reason` "length"), or the last turn stops inside a
   sentence, quote, bracket or code block. Such signs; 0.
+- `broken_markdown`, `broken_json`: a table whose rows differ, a last turn that is no JSON. Only where that is expected.
+- `leaked_instruction`: the assistant speaks of its task or of itself as a model. Such places; 0.
 - `no_reason`: `because` is blank, or no verbatim span of the last turn. Places where it stands; at least 1.
-- `echo_seed`, `echo_prompt`: the assistant's turns repeat the seed, or the instructions they were made from.
-  Share of their word 8-grams that stand there; dropped from the limit on.
+- `echo_context`, `echo_seed`, `echo_prompt`: the assistant's turns repeat the context card, the seed, or the
+  instructions they were made from. Share of their word 8-grams that stand there; dropped from the limit on.
 
 All of it works row by row. What it does not see: text cut exactly after a sentence or inside a list item, and
 any cut in a language that ends sentences without a sign (Thai, Lao).
@@ -20,29 +27,43 @@ any cut in a language that ends sentences without a sign (Thai, Lao).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Literal
 
 import polars as pl
 
 from . import signs
-from .shingles import Shingles, containment, shingle_sets
+from .form_checks import (
+    Check,
+    broken,
+    broken_json,
+    broken_markdown,
+    cut_off,
+    echo,
+    echo_shares,
+    empty,
+    leaked_instruction,
+    loop,
+    no_reason,
+    other_language,
+    other_script,
+    too_long,
+    too_short,
+    unreadable,
+    wrong_roles,
+)
+from .form_views import views_of
+from .languages import LITTLE_WORDS, scripts_of
 from .verdict import FilterError
 
-ECHO_NGRAM = 8
-"""Words in a shingle of the echo checks: eight in a row are seldom shared by chance."""
+FORM_REASONS = (
+    "unreadable", "wrong_roles", "empty", "too_short", "broken", "other_script", "other_language", "loop", "cut_off",
+    "broken_markdown", "broken_json", "leaked_instruction", "no_reason", "echo_context", "echo_seed", "echo_prompt",
+    "too_long",
+)  # fmt: skip
+"""Every reason that `form` may give, in the order in which they are looked for."""
 
-_ROLE_LETTERS = {"system": "s", "user": "u", "assistant": "a"}
-_IN_ORDER = r"^s?(?:ua)+"
-
-
-class Check(NamedTuple):
-    """One way to fail: expressions over the columns of `_views`, one value per row."""
-
-    reason: str
-    fails: pl.Expr
-    measured: pl.Expr
-    limit: pl.Expr
+Expects = Literal["prose", "markdown", "json"]
 
 
 def form(
@@ -54,34 +75,72 @@ def form(
     finish_reason: str | None = "finish_reason",
     seed_text: str | None = None,
     prompt_text: str | None = None,
+    context_text: str | None = None,
     seed_echo_limit: float = 0.3,
     prompt_echo_limit: float = 0.3,
+    context_echo_limit: float = 0.3,
+    language: str | None = None,
+    min_words: int | None = None,
+    max_words: int | None = None,
+    expects: Expects = "prose",
+    checks: Iterable[str] = FORM_REASONS,
 ) -> pl.DataFrame:
     """One verdict per row, in the input's order, with the schema `VERDICT` and `filter` "form".
 
-    Each of `ids` … `prompt_text` names a column of `frame`. `messages` is a list of structs with `role` and
-    `content`; the others are strings. `seed_text` and `prompt_text` hold the text that this row must not
-    repeat (the seed's own turns; the instructions it was made from); a row cannot echo a null. None instead
-    of a name leaves out the check that needs the column. An echo limit is a share above 0 and at most 1;
+    Each of `ids` … `context_text` names a column of `frame`. `messages` is a list of structs with `role` and
+    `content`; the others are strings. `seed_text`, `prompt_text` and `context_text` hold the text that this row must
+    not repeat (the seed's own turns; the instructions it was made from; its context card); a row cannot echo a null.
+    None instead of a name leaves out the check that needs the column. An echo limit is a share above 0 and at most 1;
     answers shorter than eight words echo only a text that consists of the same words.
 
-    Raises FilterError where a column is missing or of another type, or a limit is no share.
+    `language` is a code such as `en`; None, or one that is not known here, leaves its checks out. `min_words` and
+    `max_words` bound the assistant's words. `expects` says what the last turn should be. `checks` are the reasons
+    that may be given, all by default.
+
+    Raises FilterError where a column is missing or of another type, a limit is no share, or a check is unknown.
     """
-    named = {"because": because, "finish_reason": finish_reason, "seed": seed_text, "prompt": prompt_text}
+    sources = {"context": context_text, "seed": seed_text, "prompt": prompt_text}
+    named = {"because": because, "finish_reason": finish_reason, **sources}
     _check_columns(frame, [ids, *(name for name in named.values() if name is not None)], messages)
-    limits = {"seed": seed_echo_limit, "prompt": prompt_echo_limit}
+    limits = {"context": context_echo_limit, "seed": seed_echo_limit, "prompt": prompt_echo_limit}
     for name, limit in limits.items():
         _check_share(f"{name}_echo_limit", limit)
-    views = _views(frame, messages).with_columns(
+    asked = _asked(checks)
+    views = views_of(frame, messages).with_columns(
         pl.lit(None, pl.String).alias(column) if name is None else frame.get_column(name).cast(pl.String).alias(column)
         for column, name in named.items()
     )
-    views = views.with_columns(_echo_shares(views, source).alias(f"{source}_echo") for source in limits)
-    checks = [_unreadable(), _wrong_roles(), _empty(), _broken(), _cut_off()]
-    if because is not None:
-        checks.append(_no_reason())
-    checks += [_echo(source, limit) for source, limit in limits.items()]
-    return _verdicts(frame.get_column(ids).cast(pl.String), views, checks)
+    views = views.with_columns(echo_shares(views, source).alias(f"{source}_echo") for source in limits)
+    known = [unreadable(), wrong_roles(), empty(), broken(json_wanted=expects == "json"), loop(), cut_off()]
+    known += [leaked_instruction(), *(echo(source, limit) for source, limit in limits.items())]
+    known += [too_short(_whole("min_words", min_words))] if min_words is not None else []
+    known += [too_long(_whole("max_words", max_words))] if max_words is not None else []
+    known += [other_script(language)] if language is not None and scripts_of(language) else []
+    known += [other_language(language)] if language is not None and language in LITTLE_WORDS else []
+    known += [broken_markdown()] if expects == "markdown" else [broken_json()] if expects == "json" else []
+    known += [no_reason()] if because is not None else []
+    chosen = sorted((c for c in known if c.reason in asked), key=lambda c: FORM_REASONS.index(c.reason))
+    return _verdicts(frame.get_column(ids).cast(pl.String), views, chosen)
+
+
+def _asked(checks: Iterable[str]) -> frozenset[str]:
+    asked = frozenset([checks] if isinstance(checks, str) else checks)
+    unknown = sorted(asked - set(FORM_REASONS))
+    if unknown:
+        raise FilterError(
+            what=f"checks holds {unknown[0]!r}",
+            why="a check that does not exist would be passed by every row",
+            do=f"use some of {', '.join(FORM_REASONS)}",
+        )
+    return asked
+
+
+def _whole(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise FilterError(
+            what=f"{name} is {value!r}", why="it bounds the words of an answer", do="give a whole number, or None"
+        )
+    return value
 
 
 def form_scores(frame: pl.DataFrame, *, ids: str = "id", messages: str = "messages") -> pl.DataFrame:
@@ -96,7 +155,7 @@ def form_scores(frame: pl.DataFrame, *, ids: str = "id", messages: str = "messag
     - variety: distinct words among the first 100, over their number.
     """
     _check_columns(frame, [ids], messages)
-    lowered = _views(frame, messages).select(pl.col("answers").str.to_lowercase())
+    lowered = views_of(frame, messages).select(pl.col("answers").str.to_lowercase())
     counts = lowered.select(
         words=pl.col("answers").str.extract_all(r"\w+"),
         sentences=pl.max_horizontal(pl.col("answers").str.count_matches(rf"{signs.TERMINAL}+(?:\W|$)"), 1),
@@ -119,110 +178,6 @@ def _within_band(total: pl.Expr, parts: pl.Expr, low: int, high: int) -> pl.Expr
     short = total < low * parts
     long = total > high * parts
     return pl.when(short).then(total / (low * parts)).when(long).then(high * parts / total).otherwise(1.0)
-
-
-def _views(frame: pl.DataFrame, messages: str) -> pl.DataFrame:
-    """What the checks look at: the roles as letters, the blank turns, and the texts that belong together."""
-    turns = frame.get_column(messages).cast(pl.List(pl.Struct({"role": pl.String, "content": pl.String})))
-    turn, content = pl.element(), pl.element().struct.field("content")
-    role = turn.struct.field("role")
-    letters = role.replace_strict(_ROLE_LETTERS, default="?", return_dtype=pl.String).fill_null("?")
-    blank = content.fill_null("").str.strip_chars() == ""
-    column = pl.col("turns")
-    return (
-        pl.DataFrame({"turns": turns})
-        .select(
-            count=column.list.len().fill_null(0),
-            roles=column.list.eval(letters).list.join(""),
-            blank=column.list.eval(blank).list.sum(),
-            text=column.list.eval(_without_code(content)).list.join("\n", ignore_nulls=True),
-            answers=column.list.eval(content.filter(role == "assistant")).list.join("\n", ignore_nulls=True),
-            last=column.list.last().struct.field("content"),
-        )
-        .with_columns(
-            ending=pl.col("last").str.strip_chars_end(),
-            prose=_without_misleading_signs(_without_code(pl.col("last"))),
-            fences=pl.col("last").str.count_matches(signs.FENCE),
-        )
-    )
-
-
-def _without_code(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_all(signs.FENCED, "").str.replace_all(signs.INLINE_CODE, "code")
-
-
-def _without_misleading_signs(text: pl.Expr) -> pl.Expr:
-    """Without the brackets and quotes that need no partner."""
-    for pattern in (signs.EMOTICON, signs.GERMAN_QUOTE, signs.INCHES):
-        text = text.str.replace_all(pattern, "")
-    return text
-
-
-def _unreadable() -> Check:
-    return Check("unreadable", pl.col("count") == 0, pl.col("count"), pl.lit(1))
-
-
-def _wrong_roles() -> Check:
-    in_order = pl.col("roles").str.extract(f"({_IN_ORDER})").str.len_chars().fill_null(0)
-    return Check("wrong_roles", in_order < pl.col("count"), in_order, pl.col("count"))
-
-
-def _empty() -> Check:
-    return Check("empty", pl.col("blank") > 0, pl.col("blank"), pl.lit(0))
-
-
-def _broken() -> Check:
-    found = pl.sum_horizontal(
-        pl.col("text").str.count_matches(signs.BROKEN),
-        pl.col("last").str.contains(signs.RAW_JSON),
-    )
-    return Check("broken", found > 0, found, pl.lit(0))
-
-
-def _cut_off() -> Check:
-    ending, prose = pl.col("ending"), pl.col("prose")
-    ways_to_end = (signs.ENDED, signs.LIST_ITEM, signs.CODE_OR_TABLE, signs.SIGN_OFF)
-    found = pl.sum_horizontal(
-        (pl.col("finish_reason") == "length").fill_null(value=False),
-        ~pl.any_horizontal(ending.str.contains(pattern) for pattern in ways_to_end),
-        pl.col("fences") % 2,
-        prose.str.count_matches(signs.STRAIGHT_QUOTE) % 2,
-        *(prose.str.contains(pattern) for pattern in signs.OPEN_TO_THE_END),
-    )
-    return Check("cut_off", found > 0, found, pl.lit(0))
-
-
-def _no_reason() -> Check:
-    span = pl.col("because").fill_null("")
-    # A blank span stands everywhere and says nothing: it is counted as standing nowhere.
-    places = (
-        pl.when(span.str.strip_chars() != "").then(pl.col("last").str.count_matches(span, literal=True)).otherwise(0)
-    )
-    return Check("no_reason", places < 1, places, pl.lit(1))
-
-
-def _echo(source: str, limit: float) -> Check:
-    share = pl.col(f"{source}_echo")
-    return Check(f"echo_{source}", share >= limit, share, pl.lit(limit))
-
-
-def _echo_shares(views: pl.DataFrame, source: str) -> pl.Series:
-    """The share of each row's answer n-grams that stand in its source text; null where either is missing."""
-    sources, answers = views.get_column(source), views.get_column("answers")
-    if sources.null_count() == len(sources):
-        return pl.Series(values=[None] * len(sources), dtype=pl.Float64)
-    known = sources.unique().to_list()  # many rows share one seed: it is cut into words once
-    sets = dict(zip(known, shingle_sets(known, ECHO_NGRAM), strict=True))
-    pairs = zip(shingle_sets(answers, ECHO_NGRAM), sources, strict=True)
-    return pl.Series(values=list(_shares(pairs, sets)), dtype=pl.Float64)
-
-
-def _shares(
-    pairs: Iterator[tuple[Shingles | None, str | None]], sets: dict[str | None, Shingles | None]
-) -> Iterator[float | None]:
-    for answer, source in pairs:
-        outer = sets[source]
-        yield None if answer is None or outer is None else containment(answer, outer)
 
 
 def _verdicts(ids: pl.Series, views: pl.DataFrame, checks: list[Check]) -> pl.DataFrame:

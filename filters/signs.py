@@ -13,7 +13,7 @@ BROKEN = "|".join(
         r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\x{FFFD}\x{FFFE}\x{FFFF}]",
         r"\{\{[^{}\n]{1,60}\}\}",  # {{name}}
         r"""(?m:^|[\s"'“‘(])\{[a-z][a-z0-9_]{2,}\}""",  # {other_person}, but not the {a} of a formula
-        r"\[[A-Z][A-Z _'’/-]{2,}\](?:[^(]|$)",  # [YOUR NAME], but not [A], [1], [x], nor the link [FAQ](…)
+        r"\[[A-Z]{2}[A-Z _'’/-]+\](?:[^(]|$)",  # [YOUR NAME], but not [A], [1], [x], nor the link [FAQ](…)
         r"(?i:[\[<](?:your|insert)\b[^\]>\n]{1,60}[\]>])(?:[^(]|$)",  # [your phone number], <insert date>
         r"(?i:\[(?:[^\]\n]{0,40}\b)?(?:name|date|company|title|address|recipient|sender)\])(?:[^(]|$)",
         r"<\|[A-Za-z_]{2,}\|>|\[/?INST\]|</s>|<</?SYS>>",  # tokens of chat templates
@@ -37,8 +37,8 @@ CODE_OR_TABLE = r"(?:^|\n)(?: {4}|\t)[^\n]*$|(?:^|\n)[ \t]*\|[^\n]*\|$|(?:^|\n)[
 SIGN_OFF = r"[,，]\s*\n\s*[—–-]?\s*\p{Lu}[\w.'’-]*(?: \p{Lu}[\w.'’-]*){0,2}$"
 
 GERMAN_QUOTE = r"„[^“”]*[“”]"  # closes with the sign that opens “…”
-INCHES = r'\d"'
-STRAIGHT_QUOTE = '"'
+INCHES = r'\d"(?:[\s.,;:)x×]|$)'
+STRAIGHT_QUOTE = r'(?:^|[\s(—-])"\w[^"\n]*$'  # opened in the last line, and not closed
 OPEN_TO_THE_END = (
     r"“[^”]*$",  # a quote of several paragraphs may open in each of them, and close once
     r"„[^“”]*$",
@@ -47,4 +47,51 @@ OPEN_TO_THE_END = (
     r"\([^)]*$",
     r"\[[^\]]*$",
     r"\{[^}]*$",
+)
+
+LINE = r"(?m)^.*\S.*$"
+ENDED_LINE = rf"(?m){TERMINAL}{_CLOSERS.replace(chr(92) + 's', ' ')}$"
+ANNOUNCED = r":[ \t*_]*\n\s*[^\n]*\s*$"
+EARLIER_SENTENCE = r"[a-z\d)”’\"'][.!?][”’)\"']? +\S"
+# A word after which no sentence of English ends, or a sign that promises more.
+DANGLING = (
+    r"\w[,;]? (?i:(?:the|an?|and|or|but|nor|of|to|into|onto|upon|from|with|within|without|for|by|at|in|on|as|than|that|which|who|whose"
+    r"|when|where|while|because|if|unless|although|though|is|are|was|were|be|been|being|has|have|had|will|would|can|could"
+    r"|should|may|might|must|their|his|our|your|my|its|these|those|this|every|each|such|very|between|through|during"
+    r"|about|against|among|toward|towards|(?:and|then|that|if|so) (?:you|we|they|he|she|it|i)))$|[,–—(\[{“«/]$|\w-$"
+)
+# Ends that need no sign: a quotation or a title in quotes, who said it, an address, a bracket, code, an equation, a hashtag.
+NEEDS_NO_SIGN = (
+    r"[\"”’»)\]}>;]$|[\"”»][ ]*(?:[-—–~]+[ ]*|\()[\w .,'’-]{2,60}\)?$|\S+@\S+\.\w+$|(?:https?://|www\.)\S+$"
+    r"|[=≈→⇒×÷√|][^.!?\n]*$"
+)
+# "Topics: trade, war", "She - Pronoun": a label and what belongs to it, no sentence.
+LABELLED = r"^\W*[\w' ]{1,40}(?::| [-–—] )"
+CODE_LINE = (
+    r"(?m)^\s*(?:def |class |import |from \w+ import |return\b|public |private |function\b|var |let |const |#include"
+    r"|SELECT |INSERT |UPDATE |CREATE |<[a-zA-Z!/?]|print\(|[\w.]+\s*=\s*\S)|[;{]\s*$|^\s*[})\]];?\s*$"
+)
+TABLE_ROW = r"(?m)^\s*\|.*\|\s*$"
+
+# The teacher's voice, or its orders, in place of an answer: how a turn begins, how it ends, what nobody says in one.
+LEAKED_AT_THE_START = (
+    r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)\b[^\n]{0,20}?"
+    r"[,.!:]?\s*)?"
+    r"(?:here(?:[’']s| is| are)|below is|the following is)\s+(?:the|an?|my|your|one)\s+(?:[\w-]+\s+){0,3}?"
+    r"(?:conversation|dialogue|exemplar|rewrite|rewritten|revised|revision|version|draft|json|scenario|situation"
+    r"|exchange)\b|(?i)^\W*(?:\[?(?:system|user|assistant|scenario|situation|context|because)\]?\s*:"
+    r"|### ?(?:instruction|response|input))"
+)
+LEAKED_ANYWHERE = (
+    r"(?i)(?:^|[.!?\n]\s*|[,;] )(?:as|i(?:[’']| a)m (?:just |only )?)\s?an? "
+    r"(?:ai|artificial intelligence|(?:large )?language model)(?:\s+(?:language model|assistant|model))?\b"
+    r"[^.!?\n]{0,80}?[,.]"
+    r"|(?i)\b(?:the (?:context card|seed exemplar|example above|exemplar above|instructions above|prompt above)"
+    r"|(?:as|per) (?:requested in|the) (?:prompt|instructions?|guidelines) (?:above|given|provided)"
+    r"|my (?:training data|knowledge cutoff|system prompt))\b"
+)
+LEAKED_AT_THE_END = (
+    r"(?i)(?:let me know if you(?:[’']d| would)? (?:like|want|need)(?: me)?(?: to)? "
+    r"(?:any |some |further |make |more )*(?:changes?|adjust\w*|revis\w*|edits?|modif\w*|variations?|versions?)"
+    r"|i hope this (?:meets|satisfies|fits|follows) (?:the|your|all) \w+)[^\n]{0,80}$"
 )

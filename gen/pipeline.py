@@ -25,7 +25,7 @@ from .budget import Budget
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
 from .deficits import Tally
-from .drafts import Novelty, exemplar_prompt_text, longest_path, scenario_asks, write_drafts
+from .drafts import Novelty, card, exemplar_prompt_text, longest_path, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
 from .frozen import freeze
 from .judgements import Judge, judge_drafts, longest_judging
@@ -40,7 +40,7 @@ from .selection import Selection, select_exemplars
 from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
 from .teachers.base import Teacher
 from .tics import tic_facts
-from .verdicts import Closed, give_verdicts
+from .verdicts import Closed, Sources, give_verdicts
 
 NO_BUDGET = BudgetSettings()
 OK, STOPPED_AT_BUDGET, QUOTAS_NOT_MET = 0, 3, 4
@@ -300,8 +300,10 @@ def filtered(
         seed["id"]: "\n".join(turn["content"] for turn in seed["messages"])
         for seed in seeds.select("id", "messages").iter_rows(named=True)
     }
-    prompt_texts = {row["id"]: exemplar_prompt_text(recipe, row, row["scenario"]) for row in rows.iter_rows(named=True)}
-    return give_verdicts(rows, seed_texts, prompt_texts, recipe, closed)
+    prompts, cards = {}, {}
+    for row in rows.iter_rows(named=True):
+        prompts[row["id"]], cards[row["id"]] = exemplar_prompt_text(recipe, row, row["scenario"]), card(recipe, row)
+    return give_verdicts(rows, Sources(seed_texts, prompts, cards), recipe, closed)
 
 
 def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataFrame]:

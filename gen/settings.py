@@ -83,6 +83,10 @@ class FilterSettings(Part):
     near_duplicate_threshold: float = Field(default=0.7, gt=0, le=1)
     near_duplicate_ngram: int = Field(default=5, ge=1, le=50)
     max_echo_share: float = Field(default=0.3, gt=0, le=1)  # of an answer's 8-grams found in seed or prompt
+    # Words of the assistant's turns: "Yes, of course, do." shows nobody a value. None: no bound.
+    min_words: int | None = Field(default=8, ge=0)
+    max_words: int | None = Field(default=None, ge=1)
+    expects: Literal["prose", "markdown", "json"] = "prose"
     # Jaccard of answers whose names and numbers are masked: a swap of nouns leaves more than this, unlike answers less.
     slot_threshold: float = Field(default=0.75, gt=0, le=1)
     # Higher than for answers: two questions about one matter may share most of their words.

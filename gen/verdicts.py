@@ -67,18 +67,26 @@ class Closed:
         return [self.lineage_of.get(seed_id, seed_id) for seed_id in rows["seed_id"]]
 
 
+class Sources(NamedTuple):
+    """What a draft must not echo: seeds' turns by seed id, what the teacher was told and the context card by draft id."""
+
+    seeds: Mapping[str, str]
+    prompts: Mapping[str, str]
+    cards: Mapping[str, str] = {}
+
+
 def give_verdicts(
-    drafts: pl.DataFrame, seed_texts: Mapping[str, str], prompt_texts: Mapping[str, str], recipe: Recipe, closed: Closed
+    drafts: pl.DataFrame, sources: Sources, recipe: Recipe, closed: Closed
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(VERDICTS frame, form scores as `id`, `score`) for a round's drafts.
 
-    `drafts` is a DRAFTS frame with the columns `seed_id` and `split` of its context; the mappings give the
-    text that a draft must not echo, by seed id and by draft id. Drafts that a filter dropped have no verdict
+    `drafts` is a DRAFTS frame with the columns `seed_id` and `split` of its context. Drafts that a filter dropped have no verdict
     of the filters after it. Held-out drafts are taken before training's, so that a copy leaves training.
     """
     texts = drafts.with_columns(
-        _seed_text=pl.col("seed_id").replace_strict(dict(seed_texts), return_dtype=pl.String),
-        _prompt_text=pl.col("id").replace_strict(dict(prompt_texts), return_dtype=pl.String),
+        _seed_text=pl.col("seed_id").replace_strict(dict(sources.seeds), return_dtype=pl.String),
+        _prompt_text=pl.col("id").replace_strict(dict(sources.prompts), return_dtype=pl.String),
+        _card_text=pl.col("id").replace_strict(dict(sources.cards), default=None, return_dtype=pl.String),
     )
     scores = filters.form_scores(texts)
     rows = texts.join(scores, on="id", maintain_order="left")
@@ -103,11 +111,21 @@ def _left(rows: pl.DataFrame, verdicts: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 def _form(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """Each row's verdict of form. Switched off, it still drops what is no conversation: nothing could follow it."""
-    limit = recipe.settings.filters.max_echo_share
+    settings = recipe.settings.filters
     form = filters.form(
-        rows, seed_text="_seed_text", prompt_text="_prompt_text", seed_echo_limit=limit, prompt_echo_limit=limit
+        rows,
+        seed_text="_seed_text",
+        prompt_text="_prompt_text",
+        context_text="_card_text",
+        seed_echo_limit=settings.max_echo_share,
+        prompt_echo_limit=settings.max_echo_share,
+        context_echo_limit=settings.max_echo_share,
+        language=recipe.settings.language,
+        min_words=settings.min_words,
+        max_words=settings.max_words,
+        expects=settings.expects,
     ).select(list(VERDICTS))
-    if "form" not in recipe.settings.filters.off:
+    if "form" not in settings.off:
         return form
     readable = pl.col("reason").ne_missing("unreadable")
     nothing = {name: pl.when(~readable).then(pl.col(name)) for name in ("reason", "measured", "limit")}

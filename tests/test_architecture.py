@@ -22,6 +22,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "filters.backend",
         "filters.characters",
+        "filters.languages",
         "filters.secret_numbers",
         "filters.signs",
         "filters.verdict",
@@ -50,7 +51,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "filters.contamination",
-        "filters.form",
+        "filters.form_checks",
+        "filters.form_words",
         "filters.masks",
         "filters.matching",
         "filters.minhash",
@@ -64,6 +66,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "filters.compiled",
+        "filters.form_views",
         "filters.groups",
         "filters.index",
         "filters.leaks",
@@ -74,6 +77,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "filters.duplicates",
+        "filters.form",
         "filters.tics_summary",
         "filters.tics_table",
     ),

@@ -21,7 +21,7 @@ from thousandfold.gen.tables import DRAFTS, VERDICTS, said_by
 from thousandfold.gen.teachers.base import Ask, Outcome
 from thousandfold.gen.teachers.rehearsal import RehearsalTeacher, truth
 from thousandfold.gen.teachers.rehearsal.flaws import Kind
-from thousandfold.gen.verdicts import FILTERS, LEAK_THRESHOLD, Closed, give_verdicts, kept_ids
+from thousandfold.gen.verdicts import FILTERS, Closed, Sources, give_verdicts, kept_ids
 
 from ._recipes import RESPECT
 
@@ -68,7 +68,7 @@ def judged(
     rows: pl.DataFrame, recipe: Recipe, closed: Closed | None = None, *, seed: str = "", prompt: str = ""
 ) -> pl.DataFrame:
     prompts = dict.fromkeys(rows["id"], prompt)
-    verdicts = give_verdicts(rows, {"seed": seed}, prompts, recipe, closed or Closed(recipe))[0]
+    verdicts = give_verdicts(rows, Sources({"seed": seed}, prompts), recipe, closed or Closed(recipe))[0]
     check_conservation(rows, verdicts)
     return verdicts
 
@@ -125,7 +125,7 @@ def rehearsed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 def given(rows: pl.DataFrame, recipe: Recipe) -> tuple[pl.DataFrame, pl.DataFrame]:
     seeds, prompts = dict.fromkeys(rows["seed_id"], ""), dict.fromkeys(rows["id"], "")
-    return give_verdicts(rows, seeds, prompts, recipe, Closed(recipe))
+    return give_verdicts(rows, Sources(seeds, prompts), recipe, Closed(recipe))
 
 
 def test_no_row_of_a_flawed_teacher_vanishes_and_the_input_is_not_changed(

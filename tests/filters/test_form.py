@@ -107,7 +107,7 @@ def test_every_drop_has_a_reason_a_measure_and_a_limit_and_rows_are_judged_one_b
 def test_a_draft_that_fails_in_several_ways_has_the_first_reason() -> None:
     assert verdict(ASK, "", roles="ua", because=None, finish_reason="length")[0] == "empty"
     assert verdict(ASK, "Dear [NAME], and then", because=None)[0] == "broken"
-    assert verdict(ASK, "and then", because=None)[0] == "cut_off"
+    assert verdict(ASK, "I will do it and the", because=None)[0] == "cut_off"
 
 
 def test_zero_rows_give_zero_verdicts() -> None:
