@@ -6,7 +6,7 @@ The checks, in this order; the first that fails gives the reason, with what was 
 - `wrong_roles`: not one system turn if any, then user and assistant in turn, ending with the assistant.
   Turns that are in order, from the first; all of them.
 - `empty`: a turn is blank. Blank turns; 0.
-- `too_short`, `too_long`: words of the assistant's turns, letters where no blanks part words. Only with a limit.
+- `too_short`, `too_long`: words of the last turn, letters where no blanks part words. Only with a limit.
 - `broken`: control or replacement characters, unfilled placeholders, chat-template tokens, JSON where prose
   should be. Such places; 0.
 - `other_script`, `other_language`: not the language that is wanted. Share of letters in its scripts; at least .5.
@@ -34,6 +34,7 @@ import polars as pl
 
 from . import signs
 from .form_checks import (
+    LEAST_LETTERS,
     Check,
     broken,
     broken_json,
@@ -50,9 +51,10 @@ from .form_checks import (
     too_long,
     too_short,
     unreadable,
+    with_endings,
     wrong_roles,
 )
-from .form_views import views_of
+from .form_views import script_shares, views_of
 from .languages import LITTLE_WORDS, scripts_of
 from .verdict import FilterError
 
@@ -110,12 +112,15 @@ def form(
         pl.lit(None, pl.String).alias(column) if name is None else frame.get_column(name).cast(pl.String).alias(column)
         for column, name in named.items()
     )
+    views = with_endings(views)
     views = views.with_columns(echo_shares(views, source).alias(f"{source}_echo") for source in limits)
     known = [unreadable(), wrong_roles(), empty(), broken(json_wanted=expects == "json"), loop(), cut_off()]
     known += [leaked_instruction(), *(echo(source, limit) for source, limit in limits.items())]
     known += [too_short(_whole("min_words", min_words))] if min_words is not None else []
     known += [too_long(_whole("max_words", max_words))] if max_words is not None else []
-    known += [other_script(language)] if language is not None and scripts_of(language) else []
+    if language is not None and scripts_of(language):
+        views = views.with_columns(own_script=script_shares(views, language, least=LEAST_LETTERS))
+        known.append(other_script())
     known += [other_language(language)] if language is not None and language in LITTLE_WORDS else []
     known += [broken_markdown()] if expects == "markdown" else [broken_json()] if expects == "json" else []
     known += [no_reason()] if because is not None else []
@@ -181,17 +186,34 @@ def _within_band(total: pl.Expr, parts: pl.Expr, low: int, high: int) -> pl.Expr
 
 
 def _verdicts(ids: pl.Series, views: pl.DataFrame, checks: list[Check]) -> pl.DataFrame:
-    def of_first_failure(values: list[pl.Expr]) -> pl.Expr:
-        return pl.coalesce(pl.when(check.fails).then(value) for check, value in zip(checks, values, strict=True))
+    # Each check is looked at once: its expressions stand in three columns of the answer.
+    seen = views.select(
+        expression.cast(pl.Float64).alias(f"{check.reason}.{name}")
+        for check in checks
+        for name, expression in (("measured", check.measured), ("limit", check.limit))
+    )
 
-    reason = of_first_failure([pl.lit(check.reason) for check in checks])
-    return views.select(
+    def of_first_failure(name: str) -> pl.Expr:
+        found = [
+            pl.when(check.failed(pl.col(f"{check.reason}.measured"), pl.col(f"{check.reason}.limit"))).then(
+                pl.lit(check.reason) if name == "reason" else pl.col(f"{check.reason}.{name}")
+            )
+            for check in checks
+        ]
+        return pl.coalesce(found) if found else pl.lit(None, pl.String if name == "reason" else pl.Float64)
+
+    answers = seen.select(
+        reason=of_first_failure("reason"), measured=of_first_failure("measured"), limit=of_first_failure("limit")
+    )
+    if answers.height != len(ids):  # nothing but literals
+        answers = pl.DataFrame(schema=answers.schema).clear(len(ids))
+    return answers.select(
         ids.alias("id"),
         filter=pl.lit("form"),
-        kept=reason.is_null(),
-        reason=reason,
-        measured=of_first_failure([check.measured.cast(pl.Float64) for check in checks]),
-        limit=of_first_failure([check.limit.cast(pl.Float64) for check in checks]),
+        kept=pl.col("reason").is_null(),
+        reason="reason",
+        measured="measured",
+        limit="limit",
         twin=pl.lit(None, pl.String),
     )
 

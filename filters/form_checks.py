@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import polars as pl
 
 from . import signs
-from .languages import LITTLE_WORDS, scripts_of
+from .form_views import with_rare
+from .languages import LITTLE_WORDS
 from .shingles import containments, shingle_columns
 
 ECHO_NGRAM = 8
@@ -25,6 +26,8 @@ LITTLE_SHARE = 0.1
 OWN_LITTLE = 0.4
 """Of ten words of prose, two or three are among the 24 little words of their language, and hardly one among those of
 another. Below a tenth it is a list or a name, and nothing is said."""
+OPEN_CHARACTERS = 600
+"""A bracket or a quotation that was opened longer ago than this is a slip of the pen, and no cut."""
 LONG_LINE = 12
 """Words: few titles, names and lines of verse are as long."""
 
@@ -32,47 +35,47 @@ _IN_ORDER = r"^s?(?:ua)+"
 
 
 class Check(NamedTuple):
-    """One way to fail: expressions over the columns of `views_of`, one value per row."""
+    """One way to fail: what is measured, over the columns of `views_of`, and on which side of its limit it fails."""
 
     reason: str
-    fails: pl.Expr
+    fails: Literal["below", "from", "above"]  # the limit
     measured: pl.Expr
     limit: pl.Expr
 
+    def failed(self, measured: pl.Expr, limit: pl.Expr) -> pl.Expr:
+        return {"below": measured < limit, "from": measured >= limit, "above": measured > limit}[self.fails]
+
 
 def unreadable() -> Check:
-    return Check("unreadable", pl.col("count") == 0, pl.col("count"), pl.lit(1))
+    return Check("unreadable", "below", pl.col("count"), pl.lit(1))
 
 
 def wrong_roles() -> Check:
     in_order = pl.col("roles").str.extract(f"({_IN_ORDER})").str.len_chars().fill_null(0)
-    return Check("wrong_roles", in_order < pl.col("count"), in_order, pl.col("count"))
+    return Check("wrong_roles", "below", in_order, pl.col("count"))
 
 
 def empty() -> Check:
-    return Check("empty", pl.col("blank") > 0, pl.col("blank"), pl.lit(0))
+    return Check("empty", "above", pl.col("blank"), pl.lit(0))
 
 
 def too_short(least: int) -> Check:
-    return Check("too_short", pl.col("words") < least, pl.col("words"), pl.lit(least))
+    return Check("too_short", "below", pl.col("words"), pl.lit(least))
 
 
 def too_long(most: int) -> Check:
-    return Check("too_long", pl.col("words") > most, pl.col("words"), pl.lit(most))
+    return Check("too_long", "above", pl.col("words"), pl.lit(most))
 
 
 def broken(*, json_wanted: bool) -> Check:
     json_found = pl.lit(0) if json_wanted else pl.col("last").str.contains(signs.RAW_JSON)
-    found = pl.sum_horizontal(pl.col("text").str.count_matches(signs.BROKEN), json_found)
-    return Check("broken", found > 0, found, pl.lit(0))
+    found = pl.sum_horizontal(pl.col("broken_places"), json_found)
+    return Check("broken", "above", found, pl.lit(0))
 
 
-def other_script(language: str) -> Check:
-    """Letters of the language's scripts, as a share of all letters of the assistant's turns."""
-    letters = pl.col("answers").str.count_matches(r"\p{L}")
-    own = pl.col("answers").str.count_matches("|".join(rf"\p{{{script}}}" for script in scripts_of(language)))
-    share = pl.when(letters >= LEAST_LETTERS).then(own / letters).otherwise(1.0)
-    return Check("other_script", share < OWN_LETTERS, share, pl.lit(OWN_LETTERS))
+def other_script() -> Check:
+    """The share of letters that are of the language's scripts (`form_views.script_shares`)."""
+    return Check("other_script", "below", pl.col("own_script"), pl.lit(OWN_LETTERS))
 
 
 def other_language(language: str) -> Check:
@@ -81,19 +84,31 @@ def other_language(language: str) -> Check:
     most = pl.max_horizontal(f"little_{other}" for other in LITTLE_WORDS)
     enough = (most >= LEAST_LITTLE) & (most >= LITTLE_SHARE * pl.col("words"))
     share = pl.when(enough).then(own / most).otherwise(1.0)
-    return Check("other_language", share < OWN_LITTLE, share, pl.lit(OWN_LITTLE))
+    return Check("other_language", "below", share, pl.lit(OWN_LITTLE))
 
 
 def cut_off() -> Check:
-    prose = pl.col("prose")
+    """The columns `open_signs`, `stops` and `code` come from `with_endings`."""
     found = pl.sum_horizontal(
         (pl.col("finish_reason") == "length").fill_null(value=False),
-        stops_in_a_sentence(),
         pl.col("fences") % 2,
-        ~pl.col("code") & prose.str.contains(signs.STRAIGHT_QUOTE),
-        *(~pl.col("code") & prose.str.contains(pattern) for pattern in signs.OPEN_TO_THE_END),
+        ~pl.col("code") & pl.col("stops"),
+        pl.when(~pl.col("code")).then(pl.col("open_signs")).otherwise(0),
     )
-    return Check("cut_off", found > 0, found, pl.lit(0))
+    return Check("cut_off", "above", found, pl.lit(0))
+
+
+def with_endings(views: pl.DataFrame) -> pl.DataFrame:
+    """`views` with `stops` (inside a sentence), `open_signs` (never closed), and `code`, looked for where those are."""
+    prose = pl.col("prose").str.tail(OPEN_CHARACTERS)
+    patterns = (signs.STRAIGHT_QUOTE, *signs.OPEN_TO_THE_END)
+    seen = views.with_columns(
+        stops=stops_in_a_sentence(),
+        open_signs=pl.sum_horizontal(prose.str.contains(pattern) for pattern in patterns),
+    )
+    return with_rare(
+        seen, pl.col("stops") | (pl.col("open_signs") > 0), code=pl.col("last").str.contains(signs.CODE_LINE)
+    )
 
 
 def stops_in_a_sentence() -> pl.Expr:
@@ -102,22 +117,22 @@ def stops_in_a_sentence() -> pl.Expr:
     A name, a title, a figure or a line of verse needs no sign: so the line must be long, hold an earlier sentence, stop
     at a word that cannot be the last, or follow lines of prose that all end as sentences do.
     """
-    ending, line = pl.col("ending"), pl.col("ending").str.extract(r"([^\n]*)$")
+    line, tail = pl.col("line"), pl.col("tail")
     ended = pl.any_horizontal(
-        ending.str.contains(pattern) for pattern in (signs.ENDED, signs.LIST_ITEM, signs.CODE_OR_TABLE, signs.SIGN_OFF)
+        tail.str.contains(pattern) for pattern in (signs.ENDED, signs.LIST_ITEM, signs.CODE_OR_TABLE, signs.SIGN_OFF)
     )
     prose = (pl.col("lines") > 1) & (pl.col("ended_lines") >= pl.col("lines") - 1) & ~pl.col("announced")
+    dangles = tail.str.contains(signs.DANGLING)
     says_so = pl.any_horizontal(
-        line.str.contains(signs.DANGLING),
+        dangles,
         line.str.contains(signs.EARLIER_SENTENCE),
         (line.str.count_matches(r"\S+") >= LONG_LINE) & ~line.str.contains(signs.LABELLED),
         (pl.col("lines") > 1) & line.str.contains(r"^\p{Ll}"),
         prose,
     )
     verse = (pl.col("lines") >= 3) & (2 * pl.col("ended_lines") < pl.col("lines"))
-    # Verse and code end as they like; a word that cannot be the last is one in verse, too.
-    free = pl.col("code") | line.str.contains(signs.NEEDS_NO_SIGN)
-    return ~ended & ~free & says_so & (~verse | line.str.contains(signs.DANGLING))
+    # Verse ends as it likes; a word that cannot be the last is one in verse, too.
+    return ~ended & ~tail.str.contains(signs.NEEDS_NO_SIGN) & says_so & (~verse | dangles)
 
 
 def no_reason() -> Check:
@@ -126,21 +141,21 @@ def no_reason() -> Check:
     places = (
         pl.when(span.str.strip_chars() != "").then(pl.col("last").str.count_matches(span, literal=True)).otherwise(0)
     )
-    return Check("no_reason", places < 1, places, pl.lit(1))
+    return Check("no_reason", "below", places, pl.lit(1))
 
 
 def loop() -> Check:
     """How many times the stretch that is repeated most stands there, each copy right after the one before."""
-    return Check("loop", pl.col("copies") >= LEAST_COPIES, pl.col("copies"), pl.lit(LEAST_COPIES))
+    return Check("loop", "from", pl.col("copies"), pl.lit(LEAST_COPIES))
 
 
 def leaked_instruction() -> Check:
     found = pl.sum_horizontal(
         pl.col("starts").list.eval(pl.element().str.contains(signs.LEAKED_AT_THE_START)).list.sum(),
         pl.col("answers").str.count_matches(signs.LEAKED_ANYWHERE),
-        pl.col("ending").str.contains(signs.LEAKED_AT_THE_END),
+        pl.col("tail").str.contains(signs.LEAKED_AT_THE_END),
     )
-    return Check("leaked_instruction", found > 0, found, pl.lit(0))
+    return Check("leaked_instruction", "above", found, pl.lit(0))
 
 
 def broken_markdown() -> Check:
@@ -155,7 +170,7 @@ def broken_json() -> Check:
 
 def echo(source: str, limit: float) -> Check:
     share = pl.col(f"{source}_echo")
-    return Check(f"echo_{source}", share >= limit, share, pl.lit(limit))
+    return Check(f"echo_{source}", "from", share, pl.lit(limit))
 
 
 def echo_shares(views: pl.DataFrame, source: str) -> pl.Series:
@@ -184,7 +199,7 @@ def _counted(reason: str, where: str, count: Callable[[str], int]) -> Check:
         .map_elements(count, return_dtype=pl.Int64, skip_nulls=True)
         .fill_null(0)
     )
-    return Check(reason, found > 0, found, pl.lit(0))
+    return Check(reason, "above", found, pl.lit(0))
 
 
 def _uneven_rows(text: str) -> int:

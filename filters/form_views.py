@@ -6,9 +6,10 @@ import polars as pl
 
 from . import signs
 from .form_words import word_facts
-from .languages import LITTLE_WORDS
+from .languages import LITTLE_WORDS, scripts_of
 
 START_CHARACTERS = 300
+END_CHARACTERS = 200
 _ROLE_LETTERS = {"system": "s", "user": "u", "assistant": "a"}
 
 
@@ -19,9 +20,11 @@ def views_of(frame: pl.DataFrame, messages: str) -> pl.DataFrame:
     text, answers, last       all turns without code; the assistant's; the last turn
     starts                    the first characters of each of the assistant's turns
     ending, prose, fences     the last turn without the space behind it; without code and misleading signs; its fences
+    line, tail                the last line of that ending; its last characters
     lines, ended_lines        of the last turn: those that are not blank, and those of them that end as sentences do
-    announced, code           the line before its last ends in a colon; some line looks like code
-    words, copies, little_*   of the assistant's turns: see `form_words.WordFacts`
+    announced                 the line before its last ends in a colon
+    broken_places             see `signs.BROKEN`, in all turns
+    words, copies, little_*   of the last turn: see `form_words.WordFacts`
     """
     turns = frame.get_column(messages).cast(pl.List(pl.Struct({"role": pl.String, "content": pl.String})))
     turn, content = pl.element(), pl.element().struct.field("content")
@@ -41,19 +44,48 @@ def views_of(frame: pl.DataFrame, messages: str) -> pl.DataFrame:
             starts=column.list.eval(said.str.strip_chars_start().str.head(START_CHARACTERS)),
             last=column.list.last().struct.field("content"),
         )
+        .with_columns(ending=last.str.strip_chars_end())
         .with_columns(
-            ending=last.str.strip_chars_end(),
+            line=pl.col("ending").str.extract(r"([^\n]*)$"),
+            tail=pl.col("ending").str.tail(END_CHARACTERS),
             prose=_without_misleading_signs(_without_code(last)),
             fences=last.str.count_matches(signs.FENCE),
             lines=last.str.count_matches(signs.LINE),
             ended_lines=last.str.count_matches(signs.ENDED_LINE),
             announced=last.str.contains(signs.ANNOUNCED),
-            code=last.str.contains(signs.CODE_LINE),
         )
     )
-    facts = word_facts(views.get_column("answers"))
+    facts = word_facts(views.get_column("last"))
     little = {f"little_{language}": facts.little[:, number] for number, language in enumerate(LITTLE_WORDS)}
-    return views.with_columns(pl.DataFrame({"words": facts.words, "copies": facts.copies, **little}))
+    views = views.with_columns(pl.DataFrame({"words": facts.words, "copies": facts.copies, **little}))
+    suspect = pl.col("text").str.contains(signs.MAY_BE_BROKEN)
+    return with_rare(views, suspect, broken_places=pl.col("text").str.count_matches(signs.BROKEN))
+
+
+def with_rare(views: pl.DataFrame, where: pl.Expr, **columns: pl.Expr) -> pl.DataFrame:
+    """`views` with costly columns that are computed only `where` something is suspected; 0 or false elsewhere."""
+    numbered = views.with_row_index("_row")
+    found = numbered.filter(where).select("_row", **columns)
+    joined = numbered.join(found, on="_row", how="left", maintain_order="left").drop("_row")
+    return joined.with_columns(
+        pl.col(name).fill_null(value=False) if joined.schema[name] == pl.Boolean else pl.col(name).fill_null(0)
+        for name in columns
+    )
+
+
+def script_shares(views: pl.DataFrame, language: str, *, least: int) -> pl.Series:
+    """The share of the last turn's letters that are of the language's scripts; 1 where there are fewer than `least`."""
+    rows = views.select("last").with_row_index("row")
+    classes = "".join(rf"\p{{{script}}}" for script in scripts_of(language))
+    own = f"[{classes}]"
+    ascii_alone = pl.col("last").str.len_bytes() == pl.col("last").str.len_chars()
+    strange = pl.col("last").str.contains(rf"[\p{{L}}--[{classes}]]")
+    seen = rows.filter(strange if "Latin" not in scripts_of(language) else ~ascii_alone).filter(strange)
+    counted = seen.select(
+        "row", all=pl.col("last").str.count_matches(r"\p{L}"), own=pl.col("last").str.count_matches(own)
+    )
+    found = counted.filter(pl.col("all") >= least).select("row", share=pl.col("own") / pl.col("all"))
+    return rows.join(found, on="row", how="left", maintain_order="left")["share"].fill_null(1.0)
 
 
 def _without_code(text: pl.Expr) -> pl.Expr:

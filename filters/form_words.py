@@ -52,7 +52,9 @@ def _loops(
             place = np.int64((gram ^ (gram >> np.uint64(29))) & np.uint64(mask))
             before = last[place]
             same = stamps[place] == row + 1 and grams[place] == gram and at - before <= LONGEST_PERIOD
-            if same and at - before == period:
+            back = at - period
+            goes_on = period > 0 and words[back] == words[at] and words[back + 1] == words[at + 1]
+            if goes_on and words[back + 2] == words[at + 2]:
                 run += 1
             elif same:
                 period, run = at - before, 1

@@ -11,14 +11,16 @@ BROKEN = "|".join(
     (
         # Control characters but tab, newline and carriage return; the replacement character; noncharacters.
         r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\x{FFFD}\x{FFFE}\x{FFFF}]",
-        r"\{\{[^{}\n]{1,60}\}\}",  # {{name}}
+        r"\{\{[^{}\n]+\}\}",  # {{name}}
         r"""(?m:^|[\s"'“‘(])\{[a-z][a-z0-9_]{2,}\}""",  # {other_person}, but not the {a} of a formula
         r"\[[A-Z]{2}[A-Z _'’/-]+\](?:[^(]|$)",  # [YOUR NAME], but not [A], [1], [x], nor the link [FAQ](…)
-        r"(?i:[\[<](?:your|insert)\b[^\]>\n]{1,60}[\]>])(?:[^(]|$)",  # [your phone number], <insert date>
-        r"(?i:\[(?:[^\]\n]{0,40}\b)?(?:name|date|company|title|address|recipient|sender)\])(?:[^(]|$)",
+        r"(?i:[\[<](?:your|insert)\b[^\]>\n]+[\]>])(?:[^(]|$)",  # [your phone number], <insert date>
+        r"(?i:\[(?:[^\]\n]*\b)?(?:name|date|company|title|address|recipient|sender)\])(?:[^(]|$)",
         r"<\|[A-Za-z_]{2,}\|>|\[/?INST\]|</s>|<</?SYS>>",  # tokens of chat templates
     )
 )
+# A quick look for what all of them have: without one of these there is nothing broken.
+MAY_BE_BROKEN = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}\x{FFFD}-\x{FFFF}{\[<]"
 RAW_JSON = r'^\s*(?:```(?:json)?\s*)?\[?\s*\{\s*"[^"\n]{1,80}"\s*:'
 
 FENCE = r"(?m)^[ \t]*(?:```|~~~)"
@@ -55,43 +57,50 @@ ANNOUNCED = r":[ \t*_]*\n\s*[^\n]*\s*$"
 EARLIER_SENTENCE = r"[a-z\d)”’\"'][.!?][”’)\"']? +\S"
 # A word after which no sentence of English ends, or a sign that promises more.
 DANGLING = (
-    r"\w[,;]? (?i:(?:the|an?|and|or|but|nor|of|to|into|onto|upon|from|with|within|without|for|by|at|in|on|as|than|that|which|who|whose"
-    r"|when|where|while|because|if|unless|although|though|is|are|was|were|be|been|being|has|have|had|will|would|can|could"
+    r"\w[,;]? (?i:(?:the|an?|and|or|but|nor|of|to|into|onto|upon|from|with|within|without|for|by|at|in|on|as|than|that"
+    r"|which|who|whose|when|where|while|because|if|unless|although|though|is|are|was|were|be|been|being|has|have|had|will|would|can|could"
     r"|should|may|might|must|their|his|our|your|my|its|these|those|this|every|each|such|very|between|through|during"
     r"|about|against|among|toward|towards|(?:and|then|that|if|so) (?:you|we|they|he|she|it|i)))$|[,–—(\[{“«/]$|\w-$"
 )
-# Ends that need no sign: a quotation or a title in quotes, who said it, an address, a bracket, code, an equation, a hashtag.
+# Ends that need no sign: a quotation, a title in quotes, who said it, an address, a bracket, code, an equation.
 NEEDS_NO_SIGN = (
-    r"[\"”’»)\]}>;]$|[\"”»][ ]*(?:[-—–~]+[ ]*|\()[\w .,'’-]{2,60}\)?$|\S+@\S+\.\w+$|(?:https?://|www\.)\S+$"
+    r"[\"”’»)\]}>;]$|[\"”»][ ]*(?:[-—–~]+[ ]*|\()[^\n\"”»]+$|\S+@\S+\.\w+$|(?:https?://|www\.)\S+$"
     r"|[=≈→⇒×÷√|][^.!?\n]*$"
 )
 # "Topics: trade, war", "She - Pronoun": a label and what belongs to it, no sentence.
 LABELLED = r"^\W*[\w' ]{1,40}(?::| [-–—] )"
 CODE_LINE = (
     r"(?m)^\s*(?:def |class |import |from \w+ import |return\b|public |private |function\b|var |let |const |#include"
-    r"|SELECT |INSERT |UPDATE |CREATE |<[a-zA-Z!/?]|print\(|[\w.]+\s*=\s*\S)|[;{]\s*$|^\s*[})\]];?\s*$"
+    r"|SELECT |INSERT |UPDATE |CREATE |<[a-zA-Z!/?]|print\(|[A-Za-z0-9_.]+ ?= ?\S)|[;{]\s*$|^\s*[})\]];?\s*$"
 )
 TABLE_ROW = r"(?m)^\s*\|.*\|\s*$"
 
 # The teacher's voice, or its orders, in place of an answer: how a turn begins, how it ends, what nobody says in one.
+_WRITTEN = r"(?:answer|reply|response|text|conversation|dialogue|exemplar|example|rewrite|revision|version|draft|json|exchange)"
+_ASKED_FOR = r"(?:rewritten|revised|requested|updated|improved|generated|training|sample)"
 LEAKED_AT_THE_START = (
-    r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)\b[^\n]{0,20}?"
-    r"[,.!:]?\s*)?"
-    r"(?:here(?:[’']s| is| are)|below is|the following is)\s+(?:the|an?|my|your|one)\s+(?:[\w-]+\s+){0,3}?"
-    r"(?:conversation|dialogue|exemplar|rewrite|rewritten|revised|revision|version|draft|json|scenario|situation"
-    r"|exchange)\b|(?i)^\W*(?:\[?(?:system|user|assistant|scenario|situation|context|because)\]?\s*:"
-    r"|### ?(?:instruction|response|input))"
+    r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)\b"
+    r"[^\n]{0,20}?[,.!:]?\s*)?"
+    rf"(?:(?:here(?:[’']s| is| are)|below is|the following is)\s+(?:the|an?|my|your|one)\s+(?:{_ASKED_FOR}\s+{_WRITTEN}"
+    r"|(?:[\w-]+\s+){0,2}?(?:conversation|dialogue|exemplar|rewrite|revision|version|draft|json|scenario"
+    r"|situation|exchange)"
+    rf"|{_WRITTEN}\s+(?:that|which|to|in)\s+(?:meets|follows|expresses|demonstrates|shows|the (?:style|requested"
+    r"|given)))"
+    rf"|i (?:will|shall|[’']ll) now (?:write|generate|produce|rewrite)\b[^\n]{{0,40}}?{_WRITTEN}"
+    r"|i (?:have been|was) (?:instructed|told|prompted) to\b|(?:\[?(?:system|user|assistant|scenario|situation|context"
+    r"|because)\]?\s*:|### ?(?:instruction|response|input)))"
 )
 LEAKED_ANYWHERE = (
     r"(?i)(?:^|[.!?\n]\s*|[,;] )(?:as|i(?:[’']| a)m (?:just |only )?)\s?an? "
     r"(?:ai|artificial intelligence|(?:large )?language model)(?:\s+(?:language model|assistant|model))?\b"
-    r"[^.!?\n]{0,80}?[,.]"
-    r"|(?i)\b(?:the (?:context card|seed exemplar|example above|exemplar above|instructions above|prompt above)"
-    r"|(?:as|per) (?:requested in|the) (?:prompt|instructions?|guidelines) (?:above|given|provided)"
-    r"|my (?:training data|knowledge cutoff|system prompt))\b"
+    r"[^.!?\n]*?[,.]"
+    rf"|(?i)\bthe (?:context card|seed exemplar|exemplar above|instructions? above|prompt above)\b"
+    rf"|(?i)\bthis {_WRITTEN} (?:was generated|has been generated|follows|meets|adheres to|satisfies)\b"
+    r"|(?i)\b(?:my (?:training data|knowledge cutoff|system prompt)|the requested (?:value|format|style))\b"
 )
 LEAKED_AT_THE_END = (
     r"(?i)(?:let me know if you(?:[’']d| would)? (?:like|want|need)(?: me)?(?: to)? "
-    r"(?:any |some |further |make |more )*(?:changes?|adjust\w*|revis\w*|edits?|modif\w*|variations?|versions?)"
-    r"|i hope this (?:meets|satisfies|fits|follows) (?:the|your|all) \w+)[^\n]{0,80}$"
+    rf"(?:any |some |further |make |more )*(?:changes?|adjust\w*|revis\w*|edits?|modif\w*|variations?"
+    rf"|versions?|rewrite (?:this|the) {_WRITTEN})"
+    r"|i hope this (?:meets|satisfies|fits|follows) (?:the|your|all) \w+)"
 )

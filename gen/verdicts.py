@@ -68,7 +68,7 @@ class Closed:
 
 
 class Sources(NamedTuple):
-    """What a draft must not echo: seeds' turns by seed id, what the teacher was told and the context card by draft id."""
+    """What a draft must not echo: seeds' turns by seed id; what the teacher was told, and the card, by draft id."""
 
     seeds: Mapping[str, str]
     prompts: Mapping[str, str]
@@ -80,8 +80,9 @@ def give_verdicts(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(VERDICTS frame, form scores as `id`, `score`) for a round's drafts.
 
-    `drafts` is a DRAFTS frame with the columns `seed_id` and `split` of its context. Drafts that a filter dropped have no verdict
-    of the filters after it. Held-out drafts are taken before training's, so that a copy leaves training.
+    `drafts` is a DRAFTS frame with the columns `seed_id` and `split` of its context. Drafts that a filter dropped
+    have no verdict of the filters after it. Held-out drafts are taken before training's, so that a copy leaves
+    training.
     """
     texts = drafts.with_columns(
         _seed_text=pl.col("seed_id").replace_strict(dict(sources.seeds), return_dtype=pl.String),

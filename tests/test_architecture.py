@@ -51,7 +51,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "filters.contamination",
-        "filters.form_checks",
         "filters.form_words",
         "filters.masks",
         "filters.matching",
@@ -77,11 +76,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "filters.duplicates",
-        "filters.form",
+        "filters.form_checks",
         "filters.tics_summary",
         "filters.tics_table",
     ),
-    ("filters.tics",),
+    (
+        "filters.form",
+        "filters.tics",
+    ),
     ("filters",),
     ("prompts",),
     (

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from thousandfold.filters.leaks import LEAK_CONTAINMENT
 from thousandfold.gen.asking import Asker
 from thousandfold.gen.budget import Budget
 from thousandfold.gen.contexts import plan_contexts
@@ -224,7 +225,7 @@ def test_a_training_prompt_that_repeats_a_sealed_one_is_refused_with_its_twin(re
     verdicts = judged(frame_of([leak, draft("fine"), sealed]), recipe)
     assert dropped(verdicts) == {"leak": ("leaks", "held_out_leak", "sealed")}
     row = verdicts.filter(pl.col("reason") == "held_out_leak").row(0, named=True)
-    assert row["limit"] == LEAK_THRESHOLD <= row["measured"] < 1
+    assert row["limit"] == LEAK_CONTAINMENT <= row["measured"] <= 1
 
 
 @pytest.mark.parametrize(("first", "second"), [("heldout", "train"), ("train", "heldout")])
