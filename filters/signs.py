@@ -76,7 +76,10 @@ CODE_LINE = (
 TABLE_ROW = r"(?m)^\s*\|.*\|\s*$"
 
 # The teacher's voice, or its orders, in place of an answer: how a turn begins, how it ends, what nobody says in one.
-_WRITTEN = r"(?:answer|reply|response|text|conversation|dialogue|exemplar|example|rewrite|revision|version|draft|json|exchange)"
+_WRITTEN = (
+    r"(?:answer|reply|response|text|conversation|dialogue|exemplar|example|rewrite|revision|version|draft|json"
+    r"|exchange)"
+)
 _ASKED_FOR = r"(?:rewritten|revised|requested|updated|improved|generated|training|sample)"
 LEAKED_AT_THE_START = (
     r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)\b"

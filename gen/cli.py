@@ -229,7 +229,6 @@ def verify(out: Path, json: bool) -> None:
 @out_argument
 @click.option(
     "--reference",
-    "references",
     multiple=True,
     type=click.Path(path_type=Path),
     metavar="PATH",
@@ -238,12 +237,12 @@ def verify(out: Path, json: bool) -> None:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Most tics of a kind; default 10, JSON all.")
 @common_options("json")
 @guarded_command
-def tics(out: Path, references: tuple[Path, ...], limit: int | None, json: bool) -> None:
+def tics(out: Path, reference: tuple[Path, ...], limit: int | None, json: bool) -> None:
     """What the exemplars say too often and too much alike, beside the seeds or another reference."""
     from .output import Output
     from .tics_report import SHOWN, as_json, measure, tics_report
 
-    measured = measure(Output.existing(out), references)
+    measured = measure(Output.existing(out), reference)
     if json:
         print_json(as_json(measured, limit))
         return

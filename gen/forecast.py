@@ -16,6 +16,8 @@ ASSUMED_REPLY = (0.15, 1.0)
 """Share of max_tokens that a reply uses, before anything is known about a teacher."""
 ASSUMED_BYTES_PER_TOKEN = (5.0, 3.0)
 """English prose runs at about four bytes a token; the interval is wide on purpose."""
+WRITING = 2
+"""Asks that write one draft: its situation, and the exemplar."""
 Z = 1.96  # two-sided 95 %
 
 Interval = tuple[float, float]
@@ -124,7 +126,8 @@ def _forecast(
         basis=basis,
         yield_=share,
         contexts=(math.ceil(low), math.ceil(high)),
-        asks=(math.ceil(low * asks), math.ceil(high * asks)),
+        # A sealed context is written and never judged: at the least it costs the two asks that write it.
+        asks=(math.ceil((low - heldout) * asks + heldout * min(asks, WRITING)), math.ceil(high * asks)),
         tokens=(math.ceil(low * tokens[0]), math.ceil(high * tokens[1])),
         usd=None if usd is None else (low * usd[0], high * usd[1]),
         accepted=wanted,

@@ -80,19 +80,17 @@ def _own_references(release: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _texts_at(path: Path) -> list[str]:
-    try:
-        if (path / MANIFEST).is_file():
-            return said_by(_chosen(path), "assistant").to_list()
-        if (path / LEDGER).is_file():
-            return said_by(_chosen(_latest(Output.existing(path))), "assistant").to_list()
-        return texts_of(path, part="answer")
-    except OSError as error:
-        kind = "neither a file nor a release" if path.is_dir() else str(error.strerror).lower()
+    if (path / MANIFEST).is_file():
+        return said_by(_chosen(path), "assistant").to_list()
+    if (path / LEDGER).is_file():
+        return said_by(_chosen(_latest(Output.existing(path))), "assistant").to_list()
+    if path.is_dir():
         raise OutputError(
-            what=f"the reference {str(path)!r} cannot be read: {kind}",
+            what=f"the reference {str(path)!r} is neither a file nor a release",
             why="tics are measured beside its texts",
             do="give a file of texts (.txt, .jsonl), a release, or the directory that `thousandfold run` wrote",
-        ) from error
+        )
+    return texts_of(path, part="answer")
 
 
 def as_json(measured: Measured, limit: int | None) -> dict[str, Any]:

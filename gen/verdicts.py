@@ -93,9 +93,17 @@ def give_verdicts(
     rows = texts.join(scores, on="id", maintain_order="left")
     parts = [_form(rows, recipe)]
     for name in FILTERS[1:]:
-        if name not in recipe.settings.filters.off:
+        if name not in recipe.settings.filters.off and _is_asked_for(name, recipe):
             parts.append(_FILTERS[name](_left(rows, parts), recipe, closed))
     return pl.concat(parts), scores
+
+
+def _is_asked_for(name: str, recipe: Recipe) -> bool:
+    """Two filters have nothing to compare with unless the recipe says what."""
+    settings = recipe.settings.filters
+    return {"contamination": bool(settings.benchmarks), "meaning": settings.meaning_threshold is not None}.get(
+        name, True
+    )
 
 
 def kept_ids(verdicts: pl.DataFrame) -> list[str]:
@@ -214,10 +222,9 @@ def _copies(rows: pl.DataFrame, compared: _Compared, recipe: Recipe, against: fi
 
 
 def _meaning(rows: pl.DataFrame, recipe: Recipe, closed: Closed) -> pl.DataFrame:
-    """Answers compared by their vectors, with those of closed rounds too; only where the recipe gives a threshold."""
+    """Answers compared by their vectors, with those of closed rounds too."""
     threshold = recipe.settings.filters.meaning_threshold
-    if threshold is None:
-        return pl.DataFrame(schema=dict(VERDICTS))
+    assert threshold is not None  # or it would not have been asked for
     earlier = closed.kept.height
     texts = pl.concat([closed.kept["answer"], said_by(rows, "assistant")])
     prefer = pl.concat([pl.repeat(10.0, earlier, dtype=pl.Float64, eager=True), _preferred(rows)])

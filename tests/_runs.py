@@ -140,14 +140,85 @@ class Scripted:
         self.closed += 1
 
 
+VOCABULARY = [
+    "acorn",
+    "anvil",
+    "apron",
+    "arrow",
+    "attic",
+    "bacon",
+    "badge",
+    "bagel",
+    "barge",
+    "basin",
+    "beacon",
+    "birch",
+    "blanket",
+    "boulder",
+    "bramble",
+    "bridge",
+    "bucket",
+    "burrow",
+    "cabin",
+    "candle",
+    "canvas",
+    "carpet",
+    "cellar",
+    "cherry",
+    "chimney",
+    "clover",
+    "cobweb",
+    "copper",
+    "cradle",
+    "crayon",
+    "curtain",
+    "dagger",
+    "dairy",
+    "ditch",
+    "drawer",
+    "easel",
+    "ember",
+    "fabric",
+    "feather",
+    "ferry",
+    "fiddle",
+    "flannel",
+    "fossil",
+    "fountain",
+    "furnace",
+    "garlic",
+    "gravel",
+    "hammock",
+    "harbour",
+    "hinge",
+    "hollow",
+    "honey",
+    "inkwell",
+    "jacket",
+    "jigsaw",
+    "kettle",
+    "ladder",
+    "lantern",
+    "lattice",
+    "ledger",
+    "lemon",
+    "linen",
+]
+
+
 def plain_reply(ask: Ask, *, words: str = "") -> str:
-    """What a well-behaved writer says: a situation or an exemplar of its own for every ask, with `words` in it."""
-    mark = " ".join(ask.id[i : i + 4] for i in range(2, 34, 2))
+    """What a well-behaved writer says: a situation or an exemplar of its own for every ask, with `words` in it.
+
+    Every answer begins and ends in words of its own, and is no other answer with its nouns exchanged.
+    """
+    said = [VOCABULARY[int(ask.id[i : i + 2], 16) % len(VOCABULARY)] for i in range(2, 34, 2)]
+    mark = " ".join(said)
     if ask.purpose == "scenario":
         return json.dumps({"situations": [{"situation": f"{words} Somebody must decide about {mark}."}]})
-    because = f"It says why {mark[:30]} matters here, so that the next case can be met as well."
-    answer = f"{words} You are right about {mark}, and I was not. {because} Let us begin with {mark[::-1]} today."
-    messages = [{"role": "user", "content": f"{words} What shall I do about {mark}?"}]
+    because = f"It says why {' '.join(said[:9])} matters here, so that the next case can be met as well."
+    answer = f"{' '.join(said[:4]).capitalize()} {words} is right, and {mark} was not. {because} "
+    answer += f"{' '.join(said[::-1]).capitalize()} is where we begin."
+    messages = [{"role": "user", "content": f"{' '.join(said[5:])} {words}: what shall I do about {mark}?"}]
     return json.dumps(
         {"messages": [*messages, {"role": "assistant", "content": answer}], "because": because}, ensure_ascii=True
     )

@@ -272,7 +272,7 @@ def test_a_plan_is_what_a_run_writes_for(done: gen.Run) -> None:
     assert done.release is not None
     planned = gen.plan(RESPECT, size=SIZE).contexts
     written = pl.read_parquet(done.release / "tables" / "contexts.parquet")
-    both = planned.join(written, on="id", how="inner")
+    both = planned.join(written, on="id", how="inner", maintain_order="left")
     assert both.height == planned.height
     assert_frame_equal(both.select(planned.columns), planned)
 

@@ -117,6 +117,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.dice",
         "gen.kernels",
         "gen.output",
+        "gen.recipe_files",
         "gen.sealed",
         "gen.teachers.rehearsal.judge",
         "gen.teachers.rehearsal.scenes",

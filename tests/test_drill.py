@@ -142,19 +142,23 @@ def test_hollow_and_tics_are_measured_apart(drilled: Drill) -> None:
 @pytest.mark.parametrize(
     ("off", "falls", "stays"),
     [
-        ("form", (*CUT, *ECHOES, "broken_markdown"), (*COPIES, "leaked_prompt")),
-        ("duplicates", COPIES, (*CUT, "leaked_prompt")),
-        ("leaks", ("leaked_prompt",), (*CUT, *COPIES)),
+        (("form",), (*CUT, *ECHOES, "broken_markdown"), (*COPIES, "leaked_prompt")),
+        (("duplicates", "slots"), COPIES, (*CUT, "leaked_prompt")),
+        (("leaks", "prompts"), ("leaked_prompt", "lineage_leak"), (*CUT, *COPIES)),
+        (("secrets",), ("secret", "personal_data"), (*CUT, *COPIES)),
+        (("slots",), ("slot_swap",), (*CUT, *COPIES)),
     ],
 )
-def test_a_filter_that_is_off_shows(tmp_path: Path, off: str, falls: tuple[str, ...], stays: tuple[str, ...]) -> None:
-    drill = gen.drill(without(tmp_path, off), **SMALL)
-    assert max(recall(drill, *falls)) == 0
+def test_a_filter_that_is_off_shows(
+    tmp_path: Path, off: tuple[str, ...], falls: tuple[str, ...], stays: tuple[str, ...]
+) -> None:
+    drill = gen.drill(without(tmp_path, *off), **SMALL)
+    assert max(recall(drill, *falls)) <= 0.1
     assert min(recall(drill, *stays)) >= 0.9
-    assert drill.summary["off"] == [off]
+    assert drill.summary["off"] == list(off)
     # With form off only what is no conversation is dropped by it.
-    reasons = set(drill.verdicts.filter(~pl.col("kept") & (pl.col("filter") == off))["reason"])
-    assert reasons == ({"unreadable"} if off == "form" else set())
+    reasons = set(drill.verdicts.filter(~pl.col("kept") & pl.col("filter").is_in(off))["reason"])
+    assert reasons == ({"unreadable"} if off == ("form",) else set())
 
 
 def test_a_filter_that_is_blind_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +218,9 @@ def test_any_recipe_can_be_drilled_and_what_it_gives_no_ground_for_is_said(tmp_p
     for recipe in recipes(tmp_path):
         drill = gen.drill(recipe, clean=20, planted=3)
         assert recall(drill, "cut_in_sentence", "near_copy_75") == [1, 1]
-        # Three seeds, and none of them sealed.
-        assert "leaked_prompt: planted 0 of 3, for want of ground in this recipe" in drill.summary["notes"]
+        wanting = [note for note in drill.summary["notes"] if "for want of ground in this recipe" in note]
+        unplanted = drill.kinds.filter(pl.col("planted") < 3)["kind"].to_list()
+        assert [note.partition(":")[0] for note in wanting] == unplanted
 
 
 def test_a_recipe_in_another_language_is_drilled_in_english_and_that_is_said(tmp_path: Path) -> None:
@@ -298,6 +303,6 @@ def test_a_run_with_every_filter_off_keeps_all_and_says_so_on_its_card(tmp_path:
     assert run.release is not None
     assert set(run.funnel["dropped"]) <= {"unreadable"}
     card = (run.release / "README.md").read_text(encoding="utf-8")
-    assert "**Filters switched off by the recipe:** form, duplicates, leaks." in card
+    assert "**Filters switched off by the recipe:** " + ", ".join(FILTERS) + "." in card
     manifest = json.loads((run.release / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["settings"]["filters"]["off"] == list(FILTERS)

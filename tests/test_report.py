@@ -102,7 +102,7 @@ def test_the_closing_of_a_rehearsal_says_that_it_is_no_training_data() -> None:
 def test_a_plan_says_contexts_coverage_and_forecast() -> None:
     plan = gen.plan(RESPECT, size=40)
     said = text_of(plan_report(plan))
-    assert said.startswith("52 contexts for 40 exemplars to choose from; held out: id 2, lodo 2\n")
+    assert said.startswith("52 contexts for 40 exemplars to choose from; held out: comp 1, far 1, id 1, lodo 1\n")
     assert f"{plan.coverage[2].met:,}" in said
     assert f"{plan.uniform[3]:.1%}" in said
     assert f"  asks     {plan.forecast.asks[0]:,} to {plan.forecast.asks[1]:,}\n" in said
@@ -150,7 +150,14 @@ def test_descent_leads_from_a_line_to_its_seed(output: Output) -> None:
     assert found["draft"]["context_id"] == found["context"]["id"]
     assert found["judgement"]["score"] == exemplar["score"]
     assert (found["selection"]["selected"], found["selection"]["rank"]) == (True, 0)
-    assert [verdict["filter"] for verdict in found["verdicts"]] == ["form", "duplicates", "leaks"]
+    assert [verdict["filter"] for verdict in found["verdicts"]] == [
+        "form",
+        "secrets",
+        "leaks",
+        "duplicates",
+        "slots",
+        "prompts",
+    ]
     assert f"domain: {exemplar['domain']}" in found["asks"]["exemplar"]["messages"][-1][1]
     said = text_of(*descent_report(found))
     for part in (exemplar["id"], found["seed"]["id"], found["context"]["id"], found["asks"]["exemplar"]["ask"]):

@@ -91,11 +91,11 @@ def test_limit_bounds_the_tics_of_each_kind(out: Path, tmp_path: Path) -> None:
         (["nowhere"], "error: 'nowhere' does not exist"),
         (
             ["{out}", "--reference", "nothing.txt"],
-            "error: the reference 'nothing.txt' cannot be read: no such file or directory",
+            "error: nothing.txt cannot be read: No such file or directory",
         ),
-        (["{out}", "--reference", "."], "error: the reference '.' cannot be read: neither a file nor a release"),
+        (["{out}", "--reference", "."], "error: the reference '.' is neither a file nor a release"),
         (["{out}", "--reference", "empty.txt"], "error: empty.txt holds no text"),
-        (["{out}", "--reference", "broken.jsonl"], "error: broken.jsonl:2 is not JSON: "),
+        (["{out}", "--reference", "broken.jsonl"], "error: broken.jsonl:2 is not valid JSON: "),
         (["{out}", "--reference", "latin.txt"], "error: latin.txt:2 is not UTF-8: byte 0xe9"),
     ],
 )

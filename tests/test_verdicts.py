@@ -37,6 +37,9 @@ def recipe() -> Recipe:
     return load(RESPECT)
 
 
+ALWAYS = [name for name in FILTERS if name not in ("contamination", "meaning")]  # those need to be asked for
+
+
 def prose(topic: str, length: int = 40) -> str:
     """A sentence of its own for every topic, always the same."""
     drawn = random.Random(topic)
@@ -55,7 +58,7 @@ def draft(
         "messages": [{"role": role, "content": content} for role, content in turns],
         "because": answer.split(".")[0],
         "finish_reason": "stop",
-        "seed_id": "seed",
+        "seed_id": "seed" if split == "train" else "sealed seed",
         "split": split,
     }
     return row | more
@@ -69,7 +72,9 @@ def judged(
     rows: pl.DataFrame, recipe: Recipe, closed: Closed | None = None, *, seed: str = "", prompt: str = ""
 ) -> pl.DataFrame:
     prompts = dict.fromkeys(rows["id"], prompt)
-    verdicts = give_verdicts(rows, Sources({"seed": seed}, prompts), recipe, closed or Closed(recipe))[0]
+    verdicts = give_verdicts(
+        rows, Sources({"seed": seed, "sealed seed": seed}, prompts), recipe, closed or Closed(recipe)
+    )[0]
     check_conservation(rows, verdicts)
     return verdicts
 
@@ -82,7 +87,7 @@ def check_conservation(rows: pl.DataFrame, verdicts: pl.DataFrame) -> None:
     assert kept | set(gone) == set(rows["id"])
     for draft_id in rows["id"]:
         own = verdicts.filter(pl.col("id") == draft_id)
-        seen_by = FILTERS if draft_id in kept else FILTERS[: FILTERS.index(gone[draft_id][0]) + 1]
+        seen_by = ALWAYS if draft_id in kept else ALWAYS[: ALWAYS.index(gone[draft_id][0]) + 1]
         assert own["filter"].to_list() == list(seen_by)
         last = own.row(-1, named=True)
         assert (None in (last["reason"], last["measured"], last["limit"])) is (draft_id in kept)
@@ -178,9 +183,32 @@ def test_a_copy_is_dropped_with_the_name_of_its_twin(recipe: Recipe) -> None:
     assert 0.7 <= row["measured"] < 1
 
 
-def test_prompts_alike_with_answers_of_their_own_are_no_copies(recipe: Recipe) -> None:
-    rows = [draft(name, ask=prose("the same question")) for name in ("a", "b", "c")]
+def test_prompts_that_share_their_scaffold_are_no_copies(recipe: Recipe) -> None:
+    rows = [draft(name, ask=f"{prose('the same frame')} {prose(name, 12)}") for name in ("a", "b", "c")]
     assert dropped(judged(frame_of(rows), recipe)) == {}
+
+
+def test_a_question_asked_twice_is_dropped_though_its_answer_is_another(recipe: Recipe) -> None:
+    rows = [draft(name, ask=prose("the same question")) for name in ("a", "b")]
+    [(name, reason, twin)] = dropped(judged(frame_of(rows), recipe)).values()
+    assert (name, reason) == ("prompts", "prompt_duplicate")
+    assert twin in ("a", "b")
+
+
+def test_an_answer_with_its_names_and_numbers_exchanged_is_dropped_with_its_twin(recipe: Recipe) -> None:
+    words = f"She met Anna Lindqvist at 10 o'clock in Oslo. {prose('the mill', 60)}"
+    other = words.replace("Anna Lindqvist", "Peter Okafor").replace("10", "4").replace("Oslo", "Cairo")
+    rows = [draft("one", answer=words * 1), draft("two", answer=other)]
+    [(name, reason, _)] = dropped(judged(frame_of(rows), recipe)).values()
+    assert (name, reason) in {("slots", "slot_swap"), ("duplicates", "near_duplicate")}
+
+
+def test_what_holds_a_key_or_somebodys_number_is_dropped_and_not_shown(recipe: Recipe) -> None:
+    key = "AKIA" + "Q7R2M5T8W3Z6Y4X9"
+    rows = [draft("one", answer=f"{prose('the mill')} The key is {key} and it works."), draft("two")]
+    verdicts = judged(frame_of(rows), recipe)
+    assert dropped(verdicts) == {"one": ("secrets", "secret", None)}
+    assert key not in str(verdicts.rows())
 
 
 def test_of_two_copies_the_better_formed_stays_whatever_the_order(recipe: Recipe) -> None:
@@ -242,14 +270,17 @@ def test_a_sealed_prompt_that_was_dropped_itself_drops_nothing(recipe: Recipe) -
     closed = Closed(recipe)
     closed.add(frame_of([draft("old", ask=question)]))
     new = frame_of([draft("sealed", split="heldout", ask=question), draft("train", ask=question)])
-    assert dropped(judged(new, recipe, closed)) == {"sealed": ("leaks", "held_out_leak", "old")}
+    assert dropped(judged(new, recipe, closed)) == {
+        "sealed": ("leaks", "held_out_leak", "old"),
+        "train": ("prompts", "prompt_duplicate", "old"),  # and no leak
+    }
 
 
 def test_of_two_sealed_twins_the_one_named_does_not_depend_on_order(recipe: Recipe) -> None:
     question = prose("the ferry")
     rows = [draft(name, split="heldout", ask=question) for name in ("s1", "s2")] + [draft("leak", ask=question)]
     for order in (rows, rows[::-1]):
-        assert dropped(judged(frame_of(order), recipe)) == {"leak": ("leaks", "held_out_leak", "s1")}
+        assert dropped(judged(frame_of(order), recipe))["leak"] == ("leaks", "held_out_leak", "s1")
 
 
 BECAUSE = "because the bridge was built for carts and not for the weight of a loaded lorry in the wet"
