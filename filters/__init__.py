@@ -14,17 +14,35 @@ if TYPE_CHECKING:
     from .duplicates import near_duplicates
     from .form import form, form_scores
     from .minhash import MinHashIndex
+    from .tics import Tics, tics
+    from .tics_families import tic_families
+    from .tics_rates import tic_rates
     from .verdict import VERDICT, FilterError
 
-__all__ = ["FilterError", "MinHashIndex", "VERDICT", "form", "form_scores", "near_duplicates"]  # noqa: RUF022 (plain order)
+__all__ = [  # noqa: RUF022 (plain order)
+    "FilterError",
+    "MinHashIndex",
+    "Tics",
+    "VERDICT",
+    "form",
+    "form_scores",
+    "near_duplicates",
+    "tic_families",
+    "tic_rates",
+    "tics",
+]
 
 _HOME = {
     "FilterError": "verdict",
     "MinHashIndex": "minhash",
+    "Tics": "tics",
     "VERDICT": "verdict",
     "form": "form",
     "form_scores": "form",
     "near_duplicates": "duplicates",
+    "tic_families": "tics_families",
+    "tic_rates": "tics_rates",
+    "tics": "tics",
 }
 
 
