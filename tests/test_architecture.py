@@ -46,7 +46,18 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gen.teachers.rehearsal.teacher",),
     ("gen.teachers.rehearsal", "gen.teachers.rehearsal.server"),
     ("gen.teachers",),
-    ("gen.budget", "gen.card", "gen.covering", "gen.feasibility", "gen.greedy", "gen.output"),
+    (
+        "gen.budget",
+        "gen.card",
+        "gen.covering",
+        "gen.greedy_kernels",
+        "gen.neighbours",
+        "gen.output",
+        "gen.selection_checks",
+    ),
+    ("gen.content", "gen.objective"),
+    ("gen.feasibility", "gen.greedy"),
+    ("gen.exchange",),
     ("gen.asking", "gen.forecast", "gen.models", "gen.options"),
     # The rooms: one floor, so that none knows another.
     (
