@@ -8,33 +8,27 @@ programme beforehand says which quotas cannot be met, and what one more row of e
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from numbers import Integral
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from thousandfold.filters.embed import SCALE, embed
+from thousandfold.filters.embed import embed
 
-from .errors import RecipeError
-from .feasibility import level_prices
-from .greedy import Caps, Objective, fill, swap_in
+from .content import content_order, level_codes, unit_vectors
+from .exchange import exchange
+from .feasibility import feasible
+from .greedy import Caps, fill
+from .neighbours import Vectors
+from .objective import UNIT, Ints, Objective
 from .recipe import Recipe
+from .selection_checks import Quotas, check_columns, check_limits, check_quality
 from .tables import SELECTION, frame, said_by
 from .tics import CAPPED, FAMILIES, families_in_the_way, family_caps, with_families
 
-QUALITY_UNIT = 1_000_000
-"""Quality 1.0 as a whole number; the other terms are on the same scale."""
-
 SHORTFALLS = {"axis": pl.String, "level": pl.String, "wanted": pl.Int64, "got": pl.Int64}
 PRICES = {"axis": pl.String, "level": pl.String, "price": pl.Float64}
-
-Quotas = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -99,28 +93,27 @@ def select(
     quotas = {axis: {str(level): count for level, count in counts.items()} for axis, counts in (quotas or {}).items()}
     caps = caps or {}
     likeness = {"text": [text], "embedding": [embedding]}
-    _check_columns(frame, {"quality": [quality], **likeness, "quotas": quotas, "caps": caps})
-    _check_quality(frame[quality])
-    _check_limits(size, quotas, caps)
-    rows = frame.filter(pl.col(quality).cast(pl.Float64).is_not_nan())  # of a null: null, which is dropped too
-    rows = rows[_by_content(rows, seed)]
-    vectors = _vectors(rows, text, embedding)
-    worth = np.rint(rows[quality].cast(pl.Float64).to_numpy() * QUALITY_UNIT).astype(np.int64)
-    levels = {axis: rows[axis].cast(pl.String).to_list() for axis in quotas}
-    objective = Objective(worth, vectors, levels, quotas)
+    check_columns(frame, {"quality": [quality], **likeness, "quotas": quotas, "caps": caps})
+    check_quality(frame[quality])
+    check_limits(size, quotas, caps)
+    places = _selectable(frame, quality, seed)
+    rows = frame[list(dict.fromkeys([quality, *quotas, *caps]))][places]
+    worth = np.rint(rows[quality].cast(pl.Float64).to_numpy() * UNIT).astype(np.int64)
+    coded = {axis: level_codes(rows[axis]) for axis in quotas}
+    objective = Objective.of_codes(worth, _vectors(frame, places, text, embedding), coded, quotas)
     limits = Caps(rows, caps, size)
+    plan = feasible(worth / UNIT, coded, quotas, min(size, rows.height))
     chosen = fill(objective, min(size, rows.height), limits)
-    swap_in(objective, chosen, limits)
-    prices = level_prices(worth / QUALITY_UNIT, levels, quotas, min(size, rows.height))
+    exchange(objective, chosen, limits, possible=plan.missing)
     return Selection(
-        frame=rows[chosen.rows].with_columns(
-            gain=pl.Series(chosen.gains, dtype=pl.Float64) / QUALITY_UNIT,
+        frame=frame[places[np.array(chosen.rows, np.int64)]].with_columns(
+            gain=pl.Series(chosen.gains, dtype=pl.Float64) / UNIT,
             reason=pl.Series(chosen.reasons, dtype=pl.String),
         ),
         certificate=chosen.certificate,
-        objective=chosen.value / QUALITY_UNIT,
-        shortfalls=_shortfalls(levels, quotas, chosen.rows),
-        prices=pl.DataFrame(prices, schema=PRICES, orient="row"),
+        objective=chosen.value / UNIT,
+        shortfalls=_shortfalls(objective, quotas, chosen.rows),
+        prices=pl.DataFrame(plan.prices, schema=PRICES, orient="row"),
     )
 
 
@@ -165,134 +158,28 @@ def quota_targets(recipe: Recipe) -> dict[str, dict[str, int]]:
     return targets
 
 
-def _by_content(rows: pl.DataFrame, seed: int) -> list[int]:
-    """The rows in an order that a hash of each row's content and the seed decides."""
-    # polars writes no binary values and Python objects as JSON.
-    told = sorted(name for name, dtype in rows.schema.items() if not re.search("Binary|Object", str(dtype)))
-    keys = [
-        blake2b(f"{seed}|{record}".encode(), digest_size=16).digest()
-        for part in rows.select(told).iter_slices()
-        for record in part.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    ]
-    return sorted(range(rows.height), key=keys.__getitem__)
+def _selectable(frame: pl.DataFrame, quality: str, seed: int) -> Ints:
+    """The rows that may be chosen, in an order that their content and the seed decide."""
+    able = frame[quality].cast(pl.Float64).is_not_nan().fill_null(False).to_numpy().nonzero()[0]
+    rows = frame if len(able) == frame.height else frame[able]
+    return able[content_order(rows, seed)]
 
 
-def _vectors(rows: pl.DataFrame, text: str | None, embedding: str | None) -> npt.NDArray[np.int8] | None:
+def _vectors(frame: pl.DataFrame, places: Ints, text: str | None, embedding: str | None) -> Vectors | None:
     if text is not None:
-        return embed(rows[text].cast(pl.String).to_list())
-    if embedding is None or not rows.height:
+        return embed(frame[text][places].cast(pl.String).to_list())
+    if embedding is None or not len(places):
         return None
-    given = _numbers(rows[embedding])
-    lengths = np.sqrt((given * given).sum(axis=1, keepdims=True))
-    unit = np.divide(given * SCALE, lengths, where=lengths > 0, out=np.zeros_like(given))
-    scaled: npt.NDArray[np.int8] = np.rint(unit).astype(np.int8)
-    return scaled
+    column = frame[embedding]
+    if len(places) == frame.height:
+        return unit_vectors(column)[places]
+    return unit_vectors(column[places])
 
 
-def _numbers(column: pl.Series) -> npt.NDArray[np.float64]:
-    """(n, d) of an Array or List column of numbers, each row divided by its largest (so that squares are finite)."""
-    name, dtype = column.name, column.dtype
-    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else None
-    if not isinstance(inner, pl.DataType) or not inner.is_numeric():
-        raise RecipeError(
-            what=f"embedding names the column {name!r} of type {dtype}",
-            why="an embedding is a list of numbers, as many in each row",
-            do="give an Array or List column of numbers, or name a column of strings as text",
-        )
-    lists = column.cast(pl.List(pl.Float64))
-    widths = lists.list.len().unique().to_list()
-    if len(widths) != 1 or not widths[0]:
-        raise RecipeError(
-            what=f"the embedding {name!r} has rows of {', '.join(sorted(map(str, widths)))} numbers",
-            why="an embedding is a list of numbers, as many in each row",
-            do="embed every row with one model, and leave out rows that have none",
-        )
-    given: npt.NDArray[np.float64] = lists.list.to_array(widths[0]).to_numpy()
-    if not np.isfinite(given).all():
-        raise RecipeError(
-            what=f"the embedding {name!r} has a row with a null, a NaN or an infinity",
-            why="likeness to it cannot be measured",
-            do="embed that row again, or leave it out",
-        )
-    largest = np.abs(given).max(axis=1, keepdims=True)
-    divided: npt.NDArray[np.float64] = np.divide(given, largest, where=largest > 0, out=np.zeros_like(given))
-    return divided
-
-
-def _shortfalls(levels: Mapping[str, list[str]], quotas: Quotas, chosen: list[int]) -> pl.DataFrame:
+def _shortfalls(objective: Objective, quotas: Quotas, chosen: list[int]) -> pl.DataFrame:
     missing = []
-    for axis, wanted in quotas.items():
-        got = Counter(levels[axis][row] for row in chosen)
-        missing += [(axis, level, n, got[level]) for level, n in wanted.items() if got[level] < n]
+    for axis, known, codes in zip(objective.axes, objective.levels, objective.codes, strict=True):
+        counts = np.bincount(codes[chosen], minlength=len(known)).tolist()
+        got = dict(zip(known, counts, strict=True))
+        missing += [(axis, level, n, got.get(level, 0)) for level, n in quotas[axis].items() if got.get(level, 0) < n]
     return pl.DataFrame(missing, schema=SHORTFALLS, orient="row")
-
-
-def _check_columns(frame: pl.DataFrame, named: Mapping[str, Iterable[str | None]]) -> None:
-    """`named` maps an argument to the columns that it names."""
-    for role, columns in named.items():
-        for column in columns:
-            if column is not None and column not in frame.columns:
-                raise RecipeError(
-                    what=f"{role} names the column {column!r}, which the frame does not have",
-                    why="rows are chosen by what stands in it",
-                    do=f"use one of {', '.join(frame.columns)}",
-                )
-            if column is not None and role != "embedding" and frame[column].dtype.is_nested():
-                raise RecipeError(
-                    what=f"{role} names the column {column!r} of type {frame[column].dtype}",
-                    why="it should hold one value in each row",
-                    do="take the value out into a column of its own",
-                )
-    text, embedding = (next(iter(named[role])) for role in ("text", "embedding"))
-    if text is not None and embedding is not None:
-        raise RecipeError(
-            what=f"both text = {text!r} and embedding = {embedding!r} are given",
-            why="likeness is measured on one of them",
-            do="give one",
-        )
-
-
-def _check_quality(column: pl.Series) -> None:
-    if not column.dtype.is_numeric() and column.dtype != pl.Null:
-        raise RecipeError(
-            what=f"quality names the column {column.name!r} of type {column.dtype}",
-            why="quality is a number in [0, 1]",
-            do="cast or score the column first",
-        )
-    values = column.cast(pl.Float64).drop_nulls().drop_nans().to_list()
-    if values and not (min(values) >= 0 and max(values) <= 1):
-        raise RecipeError(
-            what=f"quality ranges from {min(values):g} to {max(values):g} in {column.name!r}",
-            why="the weights of the objective hold for quality in [0, 1]",
-            do="scale the column to [0, 1]",
-        )
-
-
-def _check_limits(size: int, quotas: Quotas, caps: Mapping[str, float | Mapping[str, float]]) -> None:
-    if not isinstance(size, Integral) or size < 1:
-        raise RecipeError(
-            what=f"size = {size!r}", why="a selection holds a whole number of rows", do="give a size of 1 or more"
-        )
-    for axis, wanted in quotas.items():
-        for level, count in wanted.items():
-            if not isinstance(count, Integral) or count < 0:
-                raise RecipeError(
-                    what=f"the quota of {axis} = {level!r} is {count!r}",
-                    why="a quota is a least number of rows",
-                    do="give a whole number, 0 or more",
-                )
-        total = sum(wanted.values())
-        if total > size:
-            raise RecipeError(
-                what=f"the quotas of {axis!r} sum to {total}, past the size {size}",
-                why="each row has one level, so they cannot all be met",
-                do=f"lower them to {size} in all, or ask for a size of {total}",
-            )
-    for column, cap in caps.items():
-        for limit in cap.values() if isinstance(cap, Mapping) else [cap]:
-            if not (limit >= 0 if isinstance(limit, Integral) else 0 <= limit <= 1):
-                raise RecipeError(
-                    what=f"the cap of {column!r} is {limit!r}",
-                    why="a cap is a number of rows, or a share of the size",
-                    do="give a whole number, 0 or more, or a share from 0.0 to 1.0",
-                )

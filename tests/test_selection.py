@@ -17,9 +17,13 @@ import polars as pl
 import pytest
 
 from thousandfold import gen
+from thousandfold.gen.content import unit_vectors
 from thousandfold.gen.errors import RecipeError
-from thousandfold.gen.feasibility import PENALTY, level_prices
-from thousandfold.gen.greedy import Caps, Objective, fill, nearest, swap_in
+from thousandfold.gen.exchange import swap_in
+from thousandfold.gen.feasibility import PENALTY, feasible, level_prices
+from thousandfold.gen.greedy import Caps, fill
+from thousandfold.gen.neighbours import COMPILED_FROM, nearest
+from thousandfold.gen.objective import Objective, coded_levels
 from thousandfold.gen.recipe import load
 from thousandfold.gen.selection import quota_targets, select, select_exemplars
 from thousandfold.gen.tables import MESSAGES, SELECTION
@@ -101,14 +105,90 @@ def test_quotas_of_four_fifths_of_what_some_rows_hold_are_met_on_every_axis(seed
     assert chosen.certificate >= 0.75
 
 
-def test_known_limit_quotas_without_a_place_to_spare_may_be_missed_and_are_then_named() -> None:
-    frame = pool(200)
-    some = frame.sample(60, seed=1)
+@pytest.mark.parametrize("seed", range(3))
+def test_quotas_without_a_place_to_spare_on_any_axis_are_met(seed: int) -> None:
+    frame = pool(200, seed=seed)
+    some = frame.sample(60, seed=seed + 1)
     quotas = {axis: {str(x): n for x, n in Counter(some[axis]).items()} for axis in AXES}
-    chosen = select(frame, size=60, quality="quality", quotas=quotas)
-    for axis, level, wanted, got in chosen.shortfalls.iter_rows():
-        assert quotas[axis][level] == wanted > got == chosen.frame.filter(pl.col(axis) == level).height
-    assert sum(wanted - got for _, _, wanted, got in chosen.shortfalls.iter_rows()) <= 6
+    chosen = select(frame, size=60, quality="quality", embedding="vector", quotas=quotas)
+    assert chosen.shortfalls.is_empty()
+    assert {axis: dict(Counter(chosen.frame[axis])) for axis in AXES} == quotas
+    assert sum(chosen.frame["gain"]) == pytest.approx(chosen.objective)
+    assert chosen.frame["id"].n_unique() == 60
+
+
+def test_exchanges_between_cells_keep_the_caps_and_leave_open_what_cannot_be_filled() -> None:
+    frame = pool(200, seed=4).with_columns(family=pl.Series([f"f{row % 5}" for row in range(200)]))
+    some = frame.sample(60, seed=2)
+    most = Counter(some["family"])
+    quotas = {axis: {str(x): n for x, n in Counter(some[axis]).items()} for axis in AXES}
+    chosen = select(frame, size=60, quality="quality", quotas=quotas, caps={"family": dict(most)})
+    assert chosen.shortfalls.is_empty()
+    assert Counter(chosen.frame["family"]) <= most
+    assert "exchanged in to meet the quotas" in chosen.frame["reason"].to_list()
+
+
+def test_compiled_and_plain_loops_choose_the_same_rows_for_the_same_reasons() -> None:
+    frame = pool(900, seed=3)
+    levels = {axis: frame[axis].to_list() for axis in AXES}
+    quotas = {axis: {f"{axis}{code}": 6 for code in range(size)} for axis, size in AXES.items()}
+    worth = np.rint(frame["quality"].to_numpy() * 1e6).astype(np.int64)
+    objective = Objective(worth, unit_vectors(frame["vector"]), levels, quotas)
+    caps = {"domain": {"domain0": 9}, "kind": 0.4}
+    plain = fill(objective, 90, Caps(frame, caps, 90), compiled=False)
+    compiled = fill(objective.fresh(), 90, Caps(frame, caps, 90), compiled=True)
+    assert len(plain.rows) == 90
+    assert compiled == plain
+
+
+def test_compiled_and_plain_loops_find_the_same_neighbours() -> None:
+    vectors = unit_vectors(pool(3_500)["vector"])
+    found = nearest(vectors, 24, exact=True)
+    products = vectors.astype(np.int64) @ vectors.astype(np.int64).T
+    assert len(vectors) > COMPILED_FROM
+    for row in range(0, 3_500, 50):
+        expected = np.lexsort((np.arange(3_500), -products[row]))[:24]
+        assert found.rows[row].tolist() == expected.tolist()
+
+
+def test_inverted_lists_find_most_true_neighbours_and_cut_a_list_of_equal_rows() -> None:
+    vectors = unit_vectors(pool(9_000)["vector"])
+    found, true = nearest(vectors, 24, exact=False), nearest(vectors, 24, exact=True)
+    assert np.take_along_axis(found.dots, np.zeros((9_000, 1), int), 1).min() > 0
+    assert found.dots.sum() >= 0.97 * true.dots.sum()
+    same = nearest(np.tile(vectors[:1], (9_000, 1)), 24, exact=False)
+    assert (same.dots == same.dots[0, 0]).all()
+
+
+def test_a_quota_past_the_cap_of_its_level_is_refused() -> None:
+    frame = of(quality=[0.5] * 9, domain=["law"] * 5 + ["farm"] * 4)
+    with pytest.raises(RecipeError) as caught:
+        select(frame, size=8, quality="quality", quotas={"domain": {"law": 3}}, caps={"domain": {"law": 0.25}})
+    assert caught.value.what == "the quota of domain = 'law' is 3, and its cap is 2"
+    assert caught.value.do == "lower the quota to 2, or raise the cap to 3"
+
+
+def test_two_hundred_axes_and_one_of_a_single_level_are_served() -> None:
+    dice = random.Random(1)
+    axes = {f"a{number}": [dice.choice("pqr") for _ in range(60)] for number in range(200)}
+    frame = of(quality=[0.5] * 60, one=["only"] * 60, **axes)
+    quotas = {axis: dict.fromkeys("pqr", 6) for axis in axes} | {"one": {"only": 30}}
+    chosen = select(frame, size=30, quality="quality", quotas=quotas)
+    assert chosen.frame.height == 30
+    assert sum(wanted - got for _, _, wanted, got in chosen.shortfalls.iter_rows()) < 200
+
+
+def test_prices_by_columns_added_in_steps_are_those_of_the_whole_programme(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pool(1_500, seed=6)
+    levels = {axis: frame[axis].to_list() for axis in AXES}
+    quotas = {axis: {f"{axis}{code}": 150 // size for code in range(size)} for axis, size in AXES.items()}
+    coded = {axis: coded_levels(values) for axis, values in levels.items()}
+    whole = feasible(frame["quality"].to_numpy(), coded, quotas, 150)
+    monkeypatch.setattr("thousandfold.gen.feasibility._AT_ONCE", 40)
+    stepwise = feasible(frame["quality"].to_numpy(), coded, quotas, 150)
+    assert stepwise.missing == pytest.approx(whole.missing, abs=1e-6)
+    assert stepwise.optimum == pytest.approx(whole.optimum, rel=1e-9)
+    assert whole.optimum > 100
 
 
 def test_a_quota_that_cannot_be_met_is_a_shortfall_with_the_highest_price() -> None:
@@ -332,6 +412,7 @@ def test_lazy_greedy_looks_at_few_rows_again_when_there_are_many_more(monkeypatc
         return honest(self, row)
 
     monkeypatch.setattr(Objective, "gain", counted)
+    monkeypatch.setattr("thousandfold.gen.greedy.COMPILED_FROM", 10_000)
     counts = {}
     for rows in (500, 4_000):
         looks = 0

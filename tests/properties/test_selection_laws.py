@@ -15,7 +15,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thousandfold.gen.greedy import FACILITY, PAIR, QUOTA, UNIT
+from thousandfold.gen.objective import FACILITY, PAIR, QUOTA, UNIT
 from thousandfold.gen.selection import Selection, select
 
 CAPS: list[dict[str, Any]] = [{"family": 1}, {"family": 0.5}, {"family": {"x": 0}}]
