@@ -165,8 +165,9 @@ class Objective:
     def _places(self, row: int) -> Ints:
         """Where the row's tuples stand in `State.met`."""
         if self._known is None:
-            return self._tuples_of(self.fixed.codes[row : row + 1])[0]
-        known: Ints = self._known[row]
+            known: Ints = self._tuples_of(self.fixed.codes[row : row + 1])[0]
+        else:
+            known = self._known[row]
         return known
 
     def _tuples_of(self, codes: Short) -> Ints:
