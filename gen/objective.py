@@ -27,6 +27,7 @@ TRIPLE = UNIT // 16
 ALL_PAIRS = 8 * UNIT  # the most that the pairs of one row count together, of however many axes
 MOST_TRIPLES = 120  # of ten axes; with more axes only pairs count
 LARGEST_TABLE = 1 << 26  # pairs and triples that are kept track of; axes of very many levels are left out beyond
+KEPT_PLACES = 1 << 20  # of rows' tuples in the tables, 8 MiB; beyond they are reckoned when asked for
 _FULL_DOT = 127 * 127
 
 Ints = npt.NDArray[np.int64]
@@ -113,6 +114,8 @@ class Objective:
             worths,
             QUOTA,
         )
+        few = self.count * len(axes) <= KEPT_PLACES
+        self._known = self._tuples_of(self.fixed.codes) if few else None
         self._clear()
 
     def _clear(self) -> None:
@@ -160,12 +163,20 @@ class Objective:
         state.met[self._places(row)] = True
 
     def _places(self, row: int) -> Ints:
-        fixed, own = self.fixed, self.fixed.codes[row].astype(np.int64)
+        """Where the row's tuples stand in `State.met`."""
+        if self._known is None:
+            known: Ints = self._tuples_of(self.fixed.codes[row : row + 1])[0]
+        else:
+            known = self._known[row]
+        return known
+
+    def _tuples_of(self, codes: Short) -> Ints:
+        fixed, own = self.fixed, codes.astype(np.int64)
         axes = fixed.tuple_axes
         if not len(axes):
-            return np.zeros(0, np.int64)
-        place = own[axes[:, 0]] * fixed.tuple_sizes[:, 0] + own[axes[:, 1]]
-        third = np.where(axes[:, 2] >= 0, own[axes[:, 2]], 0)
+            return np.zeros((len(codes), 0), np.int64)
+        place = own[:, axes[:, 0]] * fixed.tuple_sizes[:, 0] + own[:, axes[:, 1]]
+        third = np.where(axes[:, 2] >= 0, own[:, axes[:, 2]], 0)
         found: Ints = fixed.tuple_start + place * fixed.tuple_sizes[:, 1] + third
         return found
 
