@@ -82,8 +82,8 @@ def furthest(plan: pl.DataFrame, axes: Axes) -> str:
             for axis in chosen:
                 cells *= len(axes[axis])
             share = plan.height / cells
-            least = 0 if len(counts) < cells else int(counts.min() or 0)  # type: ignore[call-overload]
-            most = max(most, int(counts.max() or 0) - share, share - least)  # type: ignore[call-overload]
+            least = 0 if len(counts) < cells else int(str(counts.min() or 0))
+            most = max(most, int(str(counts.max() or 0)) - share, share - least)
         words.append(f"{name} {most:.1f}")
     return f"rows from its share at most: {', '.join(words)}"
 

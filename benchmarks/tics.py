@@ -42,7 +42,7 @@ def main() -> None:
     start = time.perf_counter()
     found = filters.tics(texts, reference=reference)
     seconds = time.perf_counter() - start
-    megabytes = texts.str.len_bytes().sum() / 1e6
+    megabytes = int(texts.str.len_bytes().sum()) / 1e6
     beside = f" beside {given.texts} others" if given.reference else ""
     say(f"{given.texts} texts of {megabytes:,.0f} MB{beside}: {seconds:.1f} s, {found.table.height} lines")
     say(f"peak memory {peak_gb():.2f} GB ({before:.2f} GB before)")

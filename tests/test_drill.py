@@ -27,7 +27,7 @@ from thousandfold.gen.verdicts import FILTERS
 
 from ._runs import RESPECT, Done, copied
 
-SMALL = {"clean": 30, "planted": 6}
+SMALL: dict[str, Any] = {"clean": 30, "planted": 6}
 COPIES = ("copy", "near_copy_85", "near_copy_75")
 CUT = ("cut_in_sentence", "cut_by_limit")
 ECHOES = ("echo_seed", "echo_prompt", "echo_context")
@@ -193,7 +193,7 @@ def test_a_filter_that_drops_at_random_shows_in_the_false_alarms(monkeypatch: py
 
 
 def test_equal_arguments_give_an_equal_drill_and_another_seed_another() -> None:
-    tiny = {"clean": 20, "planted": 2}
+    tiny: dict[str, Any] = {"clean": 20, "planted": 2}
     once, again, other = (gen.drill(RESPECT, **tiny, seed=seed) for seed in (3, 3, 4))
     for name in ("kinds", "misses", "planted", "verdicts", "drafts"):
         assert getattr(once, name).equals(getattr(again, name)), name

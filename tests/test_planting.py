@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Any, get_args
 
@@ -42,13 +43,17 @@ PROMPT = "\n".join(text for role, text in prompts.load("exemplar").sections if r
 CARD = "\n".join(f"axis {n}: level {n} — what a writer has to know about it and should not repeat" for n in range(9))
 
 
+def _itself(exemplar: Composed) -> Composed:
+    return exemplar
+
+
 def grounds(count: int = 12) -> Iterator[tuple[Ground, Draws]]:
     """Clean ground of several facets and cards, always the same."""
     for number in range(count):
         facet, levels = FACETS[number % len(FACETS)], LEVELS[number % len(LEVELS)]
         own, host = (compose(facet, levels, {}, f"{part}{number}", shipped()) for part in ("own", "host"))
         seed = compose(facet, levels, {}, f"seed{number}", shipped())
-        yield Ground(own, lambda host=host: host, Sources(seed.said, PROMPT, CARD)), Draws("test", number)
+        yield Ground(own, partial(_itself, host), Sources(seed.said, PROMPT, CARD)), Draws("test", number)
 
 
 def planted(kind: str, count: int = 12) -> list[tuple[Ground, Flawed]]:

@@ -134,7 +134,7 @@ def test_compiled_and_plain_loops_choose_the_same_rows_for_the_same_reasons() ->
     quotas = {axis: {f"{axis}{code}": 6 for code in range(size)} for axis, size in AXES.items()}
     worth = np.rint(frame["quality"].to_numpy() * 1e6).astype(np.int64)
     objective = Objective(worth, unit_vectors(frame["vector"]), levels, quotas)
-    caps = {"domain": {"domain0": 9}, "kind": 0.4}
+    caps: dict[str, float | dict[str, float]] = {"domain": {"domain0": 9}, "kind": 0.4}
     plain = fill(objective, 90, Caps(frame, caps, 90), compiled=False)
     compiled = fill(objective.fresh(), 90, Caps(frame, caps, 90), compiled=True)
     assert len(plain.rows) == 90

@@ -23,7 +23,7 @@ def planted(*rows: tuple[Any, ...]) -> pl.DataFrame:
 
 def verdicts(**dropped: tuple[str, ...] | str | None) -> pl.DataFrame:
     """One verdict of form for each name, and one of duplicates for those that form kept; a drop as (reason, twin)."""
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, drop in dropped.items():
         reason, twin = (drop, None) if isinstance(drop, str | None) else drop
         by_form = reason in ("cut_off", "loop")

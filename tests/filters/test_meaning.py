@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +138,7 @@ def test_one_thread_and_two_write_the_same_bytes() -> None:
 @settings(deadline=None)
 @given(st.lists(st.text(max_size=30) | st.text("aΣσİß東京ẞ𠀀\U0001e900 '", max_size=12), max_size=5))
 def test_compiled_and_python_embedding_are_the_same_vectors(texts: list[str]) -> None:
-    module = sys.modules["thousandfold.filters.embed"]
+    module: Any = sys.modules["thousandfold.filters.embed"]
     fast = embed(texts)
     was = module.is_compiled
     module.is_compiled = False

@@ -50,7 +50,8 @@ def theirs(text: str, ngram: int, num_perm: int, seed: int) -> MinHash:
 @given(st.lists(PROSE, max_size=8), st.integers(1, 6), st.sampled_from([2, 7, 64, 128]), st.integers(0, 2**32 - 1))
 def test_signatures_are_those_of_datasketch(texts: list[str], ngram: int, num_perm: int, seed: int) -> None:
     signatures = minhash_signatures(texts, ngram=ngram, num_perm=num_perm, seed=seed)
-    assert (signatures.shape, signatures.dtype) == ((len(texts), num_perm), np.uint32)
+    assert signatures.shape == (len(texts), num_perm)
+    assert signatures.dtype == np.uint32
     for text, signature in zip(texts, signatures, strict=True):
         assert signature.tolist() == theirs(text, ngram, num_perm, seed).hashvalues.tolist()
 

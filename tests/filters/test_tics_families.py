@@ -12,11 +12,13 @@ from thousandfold.filters.tics_families import spread
 
 
 def opening(text: str) -> str | None:
-    return tic_families([text])["opening"][0]
+    family: str | None = tic_families([text])["opening"][0]
+    return family
 
 
 def closing(text: str) -> str | None:
-    return tic_families([text])["closing"][0]
+    family: str | None = tic_families([text])["closing"][0]
+    return family
 
 
 @pytest.mark.parametrize(
