@@ -52,7 +52,7 @@ def test_a_pilot_gives_the_interval_of_its_own_yield_tokens_and_cost() -> None:
     assert forecast.yield_ == wilson(45, 50)
     assert forecast.contexts[0] <= 390 / 0.9 + 30 <= forecast.contexts[1]
     assert forecast.asks == (
-        math.ceil(3 * (390 / wilson(45, 50)[1] + 30)),
+        math.ceil(3 * 390 / wilson(45, 50)[1] + 2 * 30),  # a sealed context is written, and not judged
         math.ceil(3 * (390 / wilson(45, 50)[0] + 30)),
     )
     assert forecast.tokens[0] < 3_000 * (390 / 0.9 + 30) < forecast.tokens[1]
