@@ -84,7 +84,7 @@ class Completions:
             ):
                 with attempt:
                     attempts += 1
-                    left = self._settings.deadline_seconds - (time.monotonic() - started)
+                    left = max(1.0, self._settings.deadline_seconds - (time.monotonic() - started))
                     reply = await self._paced(
                         ask, again=attempts > 1, seconds=min(self._settings.timeout_seconds, left)
                     )
