@@ -1,10 +1,14 @@
-"""What form drops of 5,000 answers of an ordinary model, and how much of it rightly, by labels made by hand.
+"""What form drops of 5,000 answers of an ordinary model, and how much of it rightly, by labels of one labeller.
 
-Every dropped row was read, and labelled 1 where the text is indeed what the reason says and unfit as an example, else
-0: a letter with "[Your Name]" in it is unfilled, a translation that was asked for is no other language. A label is kept
+Each dropped row was read whole and labelled 1 where the text is what the reason says and unfit as an example, else 0:
+a letter with "[Your Name]" in it is unfilled, a translation that was asked for is no other language. A label is kept
 under the SHA-256 of `json.dumps(row, sort_keys=True, ensure_ascii=False)`, without the text.
 
-Rightly dropped: broken 25 of 29, cut_off 6 of 10, empty 2 of 2, other_language 0 of 2 (a translation, names of
+What the labels are not: the labeller is a language model, which also wrote the checks, and no person has labelled yet.
+The checks were adjusted while looking at what they drop of this very file, so these shares are no estimate for another
+one. And 43 rows are few: 5 of 10 leaves anything from about a quarter to three quarters open.
+
+Rightly dropped: broken 25 of 29, cut_off 5 of 10, empty 2 of 2, other_language 0 of 2 (a translation, names of
 restaurants). Form drops 43 of 5,000, so 43 are all there is to label.
 """
 
@@ -25,7 +29,7 @@ from thousandfold.filters import form
 REPOSITORY = Path(__file__).parents[2]
 DATA = Path(os.environ.get("THOUSANDFOLD_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 LABELS = Path(__file__).parent / "labels" / "alpaca_form.csv"
-RIGHTLY = {"broken": 25, "cut_off": 6, "empty": 2, "other_language": 0}
+RIGHTLY = {"broken": 25, "cut_off": 5, "empty": 2, "other_language": 0}
 DROPPED = {"broken": 29, "cut_off": 10, "empty": 2, "other_language": 2}
 
 
@@ -52,7 +56,7 @@ def labels() -> dict[tuple[str, str], bool]:
         return {(row["sha256"], row["reason"]): row["rightly"] == "1" for row in csv.DictReader(file)}
 
 
-def test_every_row_that_form_drops_was_read_by_a_person(dropped: dict[str, str]) -> None:
+def test_every_row_that_form_drops_has_a_label(dropped: dict[str, str]) -> None:
     assert set(dropped.items()) <= set(labels())
 
 
