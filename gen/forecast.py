@@ -122,14 +122,15 @@ def _forecast(
     expected: int | None = None,
 ) -> Forecast:
     low, high = wanted / max(share[1], 1e-9) + heldout, wanted / max(share[0], 0.01) + heldout
+    # A sealed context is written and never judged: at the least it costs that part of a whole context.
+    least = low - heldout + heldout * (min(1.0, WRITING / asks) if asks else 1.0)
     return Forecast(
         basis=basis,
         yield_=share,
         contexts=(math.ceil(low), math.ceil(high)),
-        # A sealed context is written and never judged: at the least it costs the two asks that write it.
-        asks=(math.ceil((low - heldout) * asks + heldout * min(asks, WRITING)), math.ceil(high * asks)),
-        tokens=(math.ceil(low * tokens[0]), math.ceil(high * tokens[1])),
-        usd=None if usd is None else (low * usd[0], high * usd[1]),
+        asks=(math.ceil(least * asks), math.ceil(high * asks)),
+        tokens=(math.ceil(least * tokens[0]), math.ceil(high * tokens[1])),
+        usd=None if usd is None else (least * usd[0], high * usd[1]),
         accepted=wanted,
         expected=expected,
     )
