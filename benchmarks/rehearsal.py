@@ -71,7 +71,8 @@ def cards(recipe: Recipe) -> Iterator[dict[str, str]]:
 
 
 def said(text: str, seed: int) -> Mapping[str, Any]:
-    return json.loads(reply([Message("user", text)], seed=seed, dials=CLEAN).text)
+    read: dict[str, Any] = json.loads(reply([Message("user", text)], seed=seed, dials=CLEAN).text)
+    return read
 
 
 def filtered(drafts: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
@@ -88,12 +89,12 @@ def filtered(drafts: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
 
 
 def closest(drafts: pl.DataFrame) -> None:
-    """The most alike pairs found by MinHash bands at `FLOOR`: answers, masked answers, questions."""
+    """The most alike pairs that bands for `FLOOR` find, 0 where no pair reaches it: answers, masked ones, questions."""
     answers = said_by(drafts, "assistant")
     texts = {"answers": answers, "masked answers": filters.slot_masked(answers), "questions": said_by(drafts, "user")}
     for name, column in texts.items():
         found = filters.near_duplicates(column, threshold=FLOOR)["jaccard"].max()
-        say(f"  closest pair of {name}: Jaccard {f'{found:.2f}' if found else f'below {FLOOR}'}")
+        say(f"  closest pair of {name}: Jaccard {found if isinstance(found, float) else 0.0:.2f}")
 
 
 def families(drafts: pl.DataFrame) -> None:
