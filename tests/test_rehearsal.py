@@ -397,6 +397,26 @@ def test_five_thousand_clean_exemplars_are_distinct() -> None:
     assert 0.05 < closest < 0.7
 
 
+def evenness(families: Counter[str]) -> float:
+    """1 / Σ p² (Simpson): how many equally large families would be as even."""
+    total = families.total()
+    return total * total / sum(count * count for count in families.values())
+
+
+@pytest.mark.parametrize("facet", [*FACETS, "curiosity"])
+def test_no_facet_has_a_habit_of_beginning_or_ending(facet: str) -> None:
+    """Families as the caps of the selection count them: three words, of the answer and of its last sentence."""
+    answers = [
+        answer_of(written(card, seed))
+        for card, seed in zip(cards(seed="families", facet=facet), range(800), strict=False)
+    ]
+    last = [re.split(r"[.!?…][”’)\"]*\s+", answer)[-1] for answer in answers]
+    for texts in (answers, last):
+        families = Counter(" ".join(re.findall(r"[\w’']+", text.lower())[:3]) for text in texts)
+        assert evenness(families) >= 40, families.most_common(5)
+        assert families.most_common(1)[0][1] <= 0.05 * len(answers), families.most_common(5)
+
+
 def test_the_same_question_gets_the_same_answer_in_every_process() -> None:
     asked = [
         (scenario_ask(card) if seed % 2 else exemplar_ask(card, "Nothing known."), seed)
