@@ -33,6 +33,7 @@ from typing import Literal
 import polars as pl
 
 from . import signs
+from .columns import in_threads
 from .form_checks import (
     LEAST_LETTERS,
     Check,
@@ -41,7 +42,6 @@ from .form_checks import (
     broken_markdown,
     cut_off,
     echo,
-    echo_shares,
     empty,
     leaked_instruction,
     loop,
@@ -51,6 +51,7 @@ from .form_checks import (
     too_long,
     too_short,
     unreadable,
+    with_echoes,
     with_endings,
     wrong_roles,
 )
@@ -64,6 +65,9 @@ FORM_REASONS = (
     "too_long",
 )  # fmt: skip
 """Every reason that `form` may give, in the order in which they are looked for."""
+
+ROWS_AT_ONCE = 2_048
+"""A thread holds the views of so many rows: memory does not grow with the frame, and all cores are busy."""
 
 Expects = Literal["prose", "markdown", "json"]
 
@@ -108,24 +112,31 @@ def form(
     for name, limit in limits.items():
         _check_share(f"{name}_echo_limit", limit)
     asked = _asked(checks)
-    views = views_of(frame, messages).with_columns(
-        pl.lit(None, pl.String).alias(column) if name is None else frame.get_column(name).cast(pl.String).alias(column)
-        for column, name in named.items()
-    )
-    views = with_endings(views)
-    views = views.with_columns(echo_shares(views, source).alias(f"{source}_echo") for source in limits)
+    own_script = language is not None and bool(scripts_of(language))
     known = [unreadable(), wrong_roles(), empty(), broken(json_wanted=expects == "json"), loop(), cut_off()]
     known += [leaked_instruction(), *(echo(source, limit) for source, limit in limits.items())]
     known += [too_short(_whole("min_words", min_words))] if min_words is not None else []
     known += [too_long(_whole("max_words", max_words))] if max_words is not None else []
-    if language is not None and scripts_of(language):
-        views = views.with_columns(own_script=script_shares(views, language, least=LEAST_LETTERS))
-        known.append(other_script())
+    known += [other_script()] if own_script else []
     known += [other_language(language)] if language is not None and language in LITTLE_WORDS else []
     known += [broken_markdown()] if expects == "markdown" else [broken_json()] if expects == "json" else []
     known += [no_reason()] if because is not None else []
     chosen = sorted((c for c in known if c.reason in asked), key=lambda c: FORM_REASONS.index(c.reason))
-    return _verdicts(frame.get_column(ids).cast(pl.String), views, chosen)
+
+    def judged(first: int) -> pl.DataFrame:
+        part = frame.slice(first, ROWS_AT_ONCE)
+        views = views_of(part, messages).with_columns(
+            pl.lit(None, pl.String).alias(name)
+            if column is None
+            else part.get_column(column).cast(pl.String).alias(name)
+            for name, column in named.items()
+        )
+        views = with_echoes(with_endings(views), limits)
+        if own_script:
+            views = views.with_columns(own_script=script_shares(views, str(language), least=LEAST_LETTERS))
+        return _verdicts(part.get_column(ids).cast(pl.String), views, chosen)
+
+    return pl.concat(in_threads(judged, range(0, max(frame.height, 1), ROWS_AT_ONCE)))
 
 
 def _asked(checks: Iterable[str]) -> frozenset[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 import polars as pl
 
 from . import signs
-from .form_views import with_rare
+from .form_views import ROW, joined, views_where
 from .languages import LITTLE_WORDS
-from .shingles import containments, shingle_columns
+from .shingles import ShingleColumn, containments, shingle_columns
 
 ECHO_NGRAM = 8
 """Words in a shingle of the echo checks: eight in a row are seldom shared by chance."""
@@ -26,8 +26,6 @@ LITTLE_SHARE = 0.1
 OWN_LITTLE = 0.4
 """Of ten words of prose, two or three are among the 24 little words of their language, and hardly one among those of
 another. Below a tenth it is a list or a name, and nothing is said."""
-OPEN_CHARACTERS = 600
-"""A bracket or a quotation that was opened longer ago than this is a slip of the pen, and no cut."""
 LONG_LINE = 12
 """Words: few titles, names and lines of verse are as long."""
 
@@ -100,27 +98,35 @@ def cut_off() -> Check:
 
 def with_endings(views: pl.DataFrame) -> pl.DataFrame:
     """`views` with `stops` (inside a sentence), `open_signs` (never closed), and `code`, looked for where those are."""
-    prose = pl.col("prose").str.tail(OPEN_CHARACTERS)
+    prose, tail = pl.col("prose"), pl.col("tail")
     patterns = (signs.STRAIGHT_QUOTE, *signs.OPEN_TO_THE_END)
+    last = pl.col("last")
+    ways_to_end = (signs.ENDED, signs.LIST_ITEM, signs.CODE_OR_TABLE, signs.SIGN_OFF)
     seen = views.with_columns(
-        stops=stops_in_a_sentence(),
-        open_signs=pl.sum_horizontal(prose.str.contains(pattern) for pattern in patterns),
+        unended=~pl.any_horizontal(tail.str.contains(pattern) for pattern in ways_to_end),
+        open=prose.str.contains("|".join(patterns)),
     )
-    return with_rare(
-        seen, pl.col("stops") | (pl.col("open_signs") > 0), code=pl.col("last").str.contains(signs.CODE_LINE)
+    lines = {
+        "line": pl.col("ending").str.extract(r"([^\n]*)$"),
+        "lines": last.str.count_matches(signs.LINE),
+        "ended_lines": last.str.count_matches(signs.ENDED_LINE),
+        "announced": last.str.contains(signs.ANNOUNCED),
+    }
+    number = pl.sum_horizontal(prose.str.contains(pattern) for pattern in patterns)
+    suspect = views_where(seen, pl.col("unended") | pl.col("open")).with_columns(**lines)
+    found = suspect.select(
+        ROW, stops=pl.col("unended") & stops_in_a_sentence(), open_signs=number, code=last.str.contains(signs.CODE_LINE)
     )
+    return joined(seen, found)
 
 
 def stops_in_a_sentence() -> pl.Expr:
-    """The last line ends in no sign that ends a sentence, and what stands before says that it should.
+    """Where no sign ends the last line: whether what stands before says that one should.
 
     A name, a title, a figure or a line of verse needs no sign: so the line must be long, hold an earlier sentence, stop
     at a word that cannot be the last, or follow lines of prose that all end as sentences do.
     """
     line, tail = pl.col("line"), pl.col("tail")
-    ended = pl.any_horizontal(
-        tail.str.contains(pattern) for pattern in (signs.ENDED, signs.LIST_ITEM, signs.CODE_OR_TABLE, signs.SIGN_OFF)
-    )
     prose = (pl.col("lines") > 1) & (pl.col("ended_lines") >= pl.col("lines") - 1) & ~pl.col("announced")
     dangles = tail.str.contains(signs.DANGLING)
     says_so = pl.any_horizontal(
@@ -132,7 +138,7 @@ def stops_in_a_sentence() -> pl.Expr:
     )
     verse = (pl.col("lines") >= 3) & (2 * pl.col("ended_lines") < pl.col("lines"))
     # Verse ends as it likes; a word that cannot be the last is one in verse, too.
-    return ~ended & ~tail.str.contains(signs.NEEDS_NO_SIGN) & says_so & (~verse | dangles)
+    return ~tail.str.contains(signs.NEEDS_NO_SIGN) & says_so & (~verse | dangles)
 
 
 def no_reason() -> Check:
@@ -173,22 +179,29 @@ def echo(source: str, limit: float) -> Check:
     return Check(f"echo_{source}", "from", share, pl.lit(limit))
 
 
-def echo_shares(views: pl.DataFrame, source: str) -> pl.Series:
+def with_echoes(views: pl.DataFrame, sources: Iterable[str]) -> pl.DataFrame:
+    """`views` with `SOURCE_echo` for each source: see `_echo_shares`."""
+    given = [source for source in sources if views.get_column(source).null_count() < views.height]
+    answers = shingle_columns(views.get_column("answers"), ECHO_NGRAM) if given else None
+    return views.with_columns(
+        (
+            pl.lit(None, pl.Float64)
+            if answers is None or source not in given
+            else _echo_shares(answers, views.get_column(source))
+        ).alias(f"{source}_echo")
+        for source in sources
+    )
+
+
+def _echo_shares(answers: ShingleColumn, sources: pl.Series) -> pl.Series:
     """The share of each row's answer n-grams that stand in its source text; null where either is missing."""
-    sources, answers = views.get_column(source), views.get_column("answers")
-    if sources.null_count() == len(sources):
-        return pl.Series(values=[None] * len(sources), dtype=pl.Float64)
     known = sources.unique(maintain_order=True)  # many rows share one seed: it is cut into words once
     places = sources.to_frame("text").join(known.to_frame("text").with_row_index("at"), on="text", how="left")
-    inner, outer = shingle_columns(answers, ECHO_NGRAM), shingle_columns(known, ECHO_NGRAM)
-    rows = pl.DataFrame({"row": pl.int_range(len(answers), eager=True), "at": places["at"]}).drop_nulls()
-    rows = rows.filter(
-        pl.Series((inner.sizes()[rows["row"].to_numpy()] > 0) & (outer.sizes()[rows["at"].to_numpy()] > 0))
-    )
-    shares = containments(inner, outer, rows["row"].to_numpy(), rows["at"].to_numpy())
-    found = rows.select("row", share=pl.Series(shares, dtype=pl.Float64))
-    whole = pl.DataFrame({"row": pl.int_range(len(answers), eager=True)})
-    return whole.join(found, on="row", how="left", maintain_order="left")["share"]
+    at = places["at"].fill_null(0).to_numpy()
+    outer = shingle_columns(known, ECHO_NGRAM)
+    shares = pl.Series(containments(answers, outer, None, at), dtype=pl.Float64)
+    comparable = (answers.sizes() > 0) & (outer.sizes()[at] > 0) & sources.is_not_null().to_numpy()
+    return pl.select(pl.when(pl.Series(comparable)).then(shares)).to_series()
 
 
 def _counted(reason: str, where: str, count: Callable[[str], int]) -> Check:

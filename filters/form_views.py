@@ -10,6 +10,9 @@ from .languages import LITTLE_WORDS, scripts_of
 
 START_CHARACTERS = 300
 END_CHARACTERS = 200
+OPEN_CHARACTERS = 600
+"""A bracket or a quotation that was opened longer ago than this is a slip of the pen, and no cut."""
+ROW = "_row"
 _ROLE_LETTERS = {"system": "s", "user": "u", "assistant": "a"}
 
 
@@ -19,10 +22,8 @@ def views_of(frame: pl.DataFrame, messages: str) -> pl.DataFrame:
     count, roles, blank       turns; their roles as letters, s, u, a and ? for others; how many are blank
     text, answers, last       all turns without code; the assistant's; the last turn
     starts                    the first characters of each of the assistant's turns
-    ending, prose, fences     the last turn without the space behind it; without code and misleading signs; its fences
-    line, tail                the last line of that ending; its last characters
-    lines, ended_lines        of the last turn: those that are not blank, and those of them that end as sentences do
-    announced                 the line before its last ends in a colon
+    ending, tail, fences      the last turn without the space behind it; its last characters; its fences
+    prose                     the last characters of the last turn without code and misleading signs
     broken_places             see `signs.BROKEN`, in all turns
     words, copies, little_*   of the last turn: see `form_words.WordFacts`
     """
@@ -46,30 +47,29 @@ def views_of(frame: pl.DataFrame, messages: str) -> pl.DataFrame:
         )
         .with_columns(ending=last.str.strip_chars_end())
         .with_columns(
-            line=pl.col("ending").str.extract(r"([^\n]*)$"),
             tail=pl.col("ending").str.tail(END_CHARACTERS),
-            prose=_without_misleading_signs(_without_code(last)),
-            fences=last.str.count_matches(signs.FENCE),
-            lines=last.str.count_matches(signs.LINE),
-            ended_lines=last.str.count_matches(signs.ENDED_LINE),
-            announced=last.str.contains(signs.ANNOUNCED),
+            prose=_without_misleading_signs(_without_code(last).str.tail(OPEN_CHARACTERS)),
+            fences=pl.when(_may_hold_fences(last)).then(last).str.count_matches(signs.FENCE).fill_null(0),
         )
     )
     facts = word_facts(views.get_column("last"))
     little = {f"little_{language}": facts.little[:, number] for number, language in enumerate(LITTLE_WORDS)}
     views = views.with_columns(pl.DataFrame({"words": facts.words, "copies": facts.copies, **little}))
-    suspect = pl.col("text").str.contains(signs.MAY_BE_BROKEN)
-    return with_rare(views, suspect, broken_places=pl.col("text").str.count_matches(signs.BROKEN))
+    suspect = views_where(views, pl.col("text").str.contains(signs.MAY_BE_BROKEN))
+    return joined(views, suspect.select(ROW, broken_places=pl.col("text").str.count_matches(signs.BROKEN)))
 
 
-def with_rare(views: pl.DataFrame, where: pl.Expr, **columns: pl.Expr) -> pl.DataFrame:
-    """`views` with costly columns that are computed only `where` something is suspected; 0 or false elsewhere."""
-    numbered = views.with_row_index("_row")
-    found = numbered.filter(where).select("_row", **columns)
-    joined = numbered.join(found, on="_row", how="left", maintain_order="left").drop("_row")
-    return joined.with_columns(
-        pl.col(name).fill_null(value=False) if joined.schema[name] == pl.Boolean else pl.col(name).fill_null(0)
-        for name in columns
+def views_where(views: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:
+    """The rows in which something is suspected, numbered in the column ROW, so that costly looks are at them alone."""
+    return views.with_row_index(ROW).filter(where)
+
+
+def joined(views: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
+    """`views` with the columns of `found`, whose ROW says where; 0 or false in the other rows."""
+    both = views.with_row_index(ROW).join(found, on=ROW, how="left", maintain_order="left").drop(ROW)
+    return both.with_columns(
+        pl.col(name).fill_null(value=False) if dtype == pl.Boolean else pl.col(name).fill_null(0)
+        for name, dtype in found.drop(ROW).schema.items()
     )
 
 
@@ -88,8 +88,14 @@ def script_shares(views: pl.DataFrame, language: str, *, least: int) -> pl.Serie
     return rows.join(found, on="row", how="left", maintain_order="left")["share"].fill_null(1.0)
 
 
+def _may_hold_fences(text: pl.Expr) -> pl.Expr:
+    return text.str.contains_any(["```", "~~~"])
+
+
 def _without_code(text: pl.Expr) -> pl.Expr:
-    return text.str.replace_all(signs.FENCED, "").str.replace_all(signs.INLINE_CODE, "code")
+    # A null costs no search: only texts that may hold code are looked through for it.
+    unfenced = pl.coalesce(pl.when(_may_hold_fences(text)).then(text).str.replace_all(signs.FENCED, ""), text)
+    return unfenced.str.replace_all(signs.INLINE_CODE, "code")
 
 
 def _without_misleading_signs(text: pl.Expr) -> pl.Expr:

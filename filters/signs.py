@@ -2,6 +2,9 @@
 
 Code blocks and inline code are taken out before any but `FENCE`, `ENDED`, `LIST_ITEM`, `CODE_OR_TABLE` and
 `SIGN_OFF` is looked for: braces and brackets mean something else there.
+
+Where a word begins or ends is asked of ASCII letters alone, `(?-u:…)`: asked of all letters, the engine leaves its fast
+path at the first character that is not ASCII (a curly apostrophe will do), and is then some twenty times slower.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ BROKEN = "|".join(
         r"\{\{[^{}\n]+\}\}",  # {{name}}
         r"""(?m:^|[\s"'“‘(])\{[a-z][a-z0-9_]{2,}\}""",  # {other_person}, but not the {a} of a formula
         r"\[[A-Z]{2}[A-Z _'’/-]+\](?:[^(]|$)",  # [YOUR NAME], but not [A], [1], [x], nor the link [FAQ](…)
-        r"(?i:[\[<](?:your|insert)\b[^\]>\n]+[\]>])(?:[^(]|$)",  # [your phone number], <insert date>
-        r"(?i:\[(?:[^\]\n]*\b)?(?:name|date|company|title|address|recipient|sender)\])(?:[^(]|$)",
+        r"(?i:[\[<](?:your|insert)(?-u:\b)[^\]>\n]+[\]>])(?:[^(]|$)",  # [your phone number], <insert date>
+        r"(?i:\[(?:[^\]\n]*(?-u:\b))?(?:name|date|company|title|address|recipient|sender)\])(?:[^(]|$)",
         r"<\|[A-Za-z_]{2,}\|>|\[/?INST\]|</s>|<</?SYS>>",  # tokens of chat templates
     )
 )
@@ -58,7 +61,8 @@ EARLIER_SENTENCE = r"[a-z\d)”’\"'][.!?][”’)\"']? +\S"
 # A word after which no sentence of English ends, or a sign that promises more.
 DANGLING = (
     r"\w[,;]? (?i:(?:the|an?|and|or|but|nor|of|to|into|onto|upon|from|with|within|without|for|by|at|in|on|as|than|that"
-    r"|which|who|whose|when|where|while|because|if|unless|although|though|is|are|was|were|be|been|being|has|have|had|will|would|can|could"
+    r"|which|who|whose|when|where|while|because|if|unless|although|though"
+    r"|is|are|was|were|be|been|being|has|have|had|will|would|can|could"
     r"|should|may|might|must|their|his|our|your|my|its|these|those|this|every|each|such|very|between|through|during"
     r"|about|against|among|toward|towards|(?:and|then|that|if|so) (?:you|we|they|he|she|it|i)))$|[,–—(\[{“«/]$|\w-$"
 )
@@ -70,8 +74,8 @@ NEEDS_NO_SIGN = (
 # "Topics: trade, war", "She - Pronoun": a label and what belongs to it, no sentence.
 LABELLED = r"^\W*[\w' ]{1,40}(?::| [-–—] )"
 CODE_LINE = (
-    r"(?m)^\s*(?:def |class |import |from \w+ import |return\b|public |private |function\b|var |let |const |#include"
-    r"|SELECT |INSERT |UPDATE |CREATE |<[a-zA-Z!/?]|print\(|[A-Za-z0-9_.]+ ?= ?\S)|[;{]\s*$|^\s*[})\]];?\s*$"
+    r"(?m)^\s*(?:def |class |import |from \w+ import |return(?-u:\b)|public |private |function(?-u:\b)|var |let |const "
+    r"|#include|SELECT |INSERT |UPDATE |CREATE |<[a-zA-Z!/?]|print\(|[A-Za-z0-9_.]+ ?= ?\S)|[;{]\s*$|^\s*[})\]];?\s*$"
 )
 TABLE_ROW = r"(?m)^\s*\|.*\|\s*$"
 
@@ -82,24 +86,24 @@ _WRITTEN = (
 )
 _ASKED_FOR = r"(?:rewritten|revised|requested|updated|improved|generated|training|sample)"
 LEAKED_AT_THE_START = (
-    r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)\b"
+    r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)(?-u:\b)"
     r"[^\n]{0,20}?[,.!:]?\s*)?"
     rf"(?:(?:here(?:[’']s| is| are)|below is|the following is)\s+(?:the|an?|my|your|one)\s+(?:{_ASKED_FOR}\s+{_WRITTEN}"
     r"|(?:[\w-]+\s+){0,2}?(?:conversation|dialogue|exemplar|rewrite|revision|version|draft|json|scenario"
     r"|situation|exchange)"
     rf"|{_WRITTEN}\s+(?:that|which|to|in)\s+(?:meets|follows|expresses|demonstrates|shows|the (?:style|requested"
     r"|given)))"
-    rf"|i (?:will|shall|[’']ll) now (?:write|generate|produce|rewrite)\b[^\n]{{0,40}}?{_WRITTEN}"
-    r"|i (?:have been|was) (?:instructed|told|prompted) to\b|(?:\[?(?:system|user|assistant|scenario|situation|context"
-    r"|because)\]?\s*:|### ?(?:instruction|response|input)))"
+    rf"|i (?:will|shall|[’']ll) now (?:write|generate|produce|rewrite)(?-u:\b)[^\n]{{0,40}}?{_WRITTEN}"
+    r"|i (?:have been|was) (?:instructed|told|prompted) to(?-u:\b)|(?:\[?(?:system|user|assistant|scenario|situation"
+    r"|context|because)\]?\s*:|### ?(?:instruction|response|input)))"
 )
 LEAKED_ANYWHERE = (
     r"(?i)(?:^|[.!?\n]\s*|[,;] )(?:as|i(?:[’']| a)m (?:just |only )?)\s?an? "
-    r"(?:ai|artificial intelligence|(?:large )?language model)(?:\s+(?:language model|assistant|model))?\b"
+    r"(?:ai|artificial intelligence|(?:large )?language model)(?:\s+(?:language model|assistant|model))?(?-u:\b)"
     r"[^.!?\n]*?[,.]"
-    rf"|(?i)\bthe (?:context card|seed exemplar|exemplar above|instructions? above|prompt above)\b"
-    rf"|(?i)\bthis {_WRITTEN} (?:was generated|has been generated|follows|meets|adheres to|satisfies)\b"
-    r"|(?i)\b(?:my (?:training data|knowledge cutoff|system prompt)|the requested (?:value|format|style))\b"
+    rf"|(?i)(?-u:\b)the (?:context card|seed exemplar|exemplar above|instructions? above|prompt above)(?-u:\b)"
+    rf"|(?i)(?-u:\b)this {_WRITTEN} (?:was generated|has been generated|follows|meets|adheres to|satisfies)(?-u:\b)"
+    r"|(?i)(?-u:\b)(?:my (?:training data|knowledge cutoff|system prompt)|the requested (?:value|format|style))(?-u:\b)"
 )
 LEAKED_AT_THE_END = (
     r"(?i)(?:let me know if you(?:[’']d| would)? (?:like|want|need)(?: me)?(?: to)? "
