@@ -31,6 +31,8 @@ def main() -> None:
     asked.add_argument("--texts", type=int, default=100_000)
     asked.add_argument("--reference", action="store_true", help="compare with as many other texts")
     given = asked.parse_args()
+    if not DATA.is_file():
+        sys.exit(f"{DATA} is no file; the benchmark needs real answers: set THOUSANDFOLD_TEST_DATA to their folder")
     answers = [row["output"] for row in json.loads(DATA.read_text(encoding="utf-8")) if row["output"]]
     families = filters.tics(answers).summary.filter(pl.col("measure").str.contains("opening|closing"))
     for row in families.iter_rows(named=True):

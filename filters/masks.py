@@ -35,7 +35,7 @@ MIN_WORDS = 25
 """With fewer words left than this a text is too little to know a copy by."""
 
 _LINK = r"(?i-u:https?://|www\.)[^\s<>\"')\]]+|[\w.+%-]+@[\w-]+(?:\.[\w-]+)+"
-_NUMBER_WORDS = (
+NUMBER_WORDS = (
     "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred hundreds "
     "thousand thousands million millions billion billions dozen dozens first third fourth fifth sixth seventh "
@@ -136,7 +136,7 @@ def _word_hashes(text: str) -> npt.NDArray[np.uint64]:
 @cache
 def _number_words() -> npt.NDArray[np.uint64]:
     """The hashes of the number words, as a table of open addressing."""
-    hashes = _word_hashes(_NUMBER_WORDS)
+    hashes = _word_hashes(NUMBER_WORDS)
     table = np.zeros(256, np.uint64)
     for value in hashes:
         table[kernel.place(table, value)] = value

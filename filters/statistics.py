@@ -1,10 +1,11 @@
-"""Counts → intervals, p values → adjusted p values: the small statistics that filters and drills report with.
+"""Counts → intervals and richness, p values → adjusted p values: small statistics, for filters, drills and cards.
 
 Plain formulas in double precision. They describe; what decides about a row is counted in whole numbers.
 """
 
 from __future__ import annotations
 
+from math import exp, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -51,6 +52,47 @@ def clopper_pearson(hits: int, trials: int, *, confidence: float = 0.95) -> Inte
     low = float(betaincinv(hits, trials - hits + 1, tail)) if hits else 0.0
     high = float(betaincinv(hits + 1, trials - hits, 1 - tail)) if hits < trials else 1.0
     return Interval(low, high)
+
+
+class Richness(NamedTuple):
+    """How many kinds were seen, how many there are at least, and where a 95 % interval of that ends."""
+
+    seen: int
+    estimate: float
+    high: float
+
+
+def chao1(counts: npt.ArrayLike) -> Richness:
+    """Chao's estimate of the number of kinds, from how often each kind that was seen was seen.
+
+    S + (n - 1) / n x f1 (f1 - 1) / (2 (f2 + 1)), with f1 kinds seen once and f2 twice among n (Chao 1984; the
+    bias-corrected form of Chao 2005, eq. 8). It is a lower bound in expectation: rare kinds hide from it. The interval
+    is log-normal above S (Chao 1987, eq. 12), with the variance of the bias-corrected form (Colwell, EstimateS,
+    eq. 6 and 7); where no unseen kind is estimated, its end is S. Zeros do not count. Raises FilterError for counts
+    that cannot be.
+    """
+    given = np.asarray(counts)
+    if given.ndim != 1 or (given.size and (not np.issubdtype(given.dtype, np.integer) or int(given.min()) < 0)):
+        raise FilterError(
+            what="counts is not a list of whole numbers from 0 up",
+            why="each says how often one kind was seen",
+            do="give how many texts each cluster has",
+        )
+    given = given[given > 0]
+    seen, total = len(given), int(given.sum())
+    once, twice = int((given == 1).sum()), int((given == 2).sum())
+    if once < 2:
+        return Richness(seen, float(seen), float(seen))
+    shrink = (total - 1) / total
+    unseen = shrink * once * (once - 1) / (2 * (twice + 1))
+    pairs = twice + 1
+    variance = shrink * once * (once - 1) / (2 * pairs) + shrink**2 * once * (2 * once - 1) ** 2 / (4 * pairs**2)
+    if twice:
+        variance += shrink**2 * once**2 * twice * (once - 1) ** 2 / (4 * pairs**4)
+    else:
+        variance -= shrink**2 * once**4 / (4 * (seen + unseen))
+    spread = exp(1.96 * sqrt(log(1 + max(variance, 0.0) / unseen**2)))
+    return Richness(seen, seen + unseen, seen + unseen * spread)
 
 
 def benjamini_hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:

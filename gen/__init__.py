@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .ahead import Plan, plan
     from .api import Run, judge, load, run, teacher
     from .asking import StopSignal
+    from .breadth import diversity
     from .covering import covering_plan
     from .drilling import Drill, drill
     from .errors import (
@@ -56,6 +57,7 @@ __all__ = [
     "ThousandfoldError",
     "Usage",
     "covering_plan",
+    "diversity",
     "drill",
     "judge",
     "load",
@@ -75,6 +77,7 @@ _HOME = {
     "Rubric": "recipe",
     "StopSignal": "asking",
     "covering_plan": "covering",
+    "diversity": "breadth",
 }
 """Public name -> the module it lives in; every other one is an error."""
 

@@ -41,7 +41,8 @@ class Run:
     exemplars  `id, messages, because, facet, score` and one column per axis, in greedy order
     funnel     rows by step, and why the others were dropped
     release    the release's directory; None where not one draft could be selected
-    summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, given_up, exit`
+    summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, given_up,
+               diversity, exit`
     """
 
     exemplars: pl.DataFrame
@@ -111,6 +112,7 @@ def run(
         "shortfalls": result.selection.shortfalls.to_dicts(),
         **result.state.so_far.as_dict(),
         "capped": result.selection.capped.to_dicts(),
+        "diversity": result.diversity,
         "exit": result.exit_code,
     }
     return Run(result.exemplars, result.funnel, release, summary)
@@ -139,6 +141,7 @@ def load(out: str | Path) -> Run:
         "given_up": manifest.get("given_up", []),
         "saturated": manifest.get("saturated", []),
         "capped": manifest.get("capped", []),  # a release made before there were caps
+        "diversity": manifest.get("diversity", []),
         "exit": manifest["exit"],
     }
     return Run(exemplars, manifest["funnel"], release, summary)

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from .breadth_report import card_section
 from .recipe import Recipe
 
 REHEARSAL_NOTE = (
@@ -40,7 +41,8 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
         "## From contexts to exemplars",
         _funnel_table(funnel),
         "## Coverage",
-        *(_axis_table(axis, exemplars, recipe) for axis in recipe.axes),
+        *(_axis_table(axis, exemplars, recipe, facts.get("levels", {}).get(axis, {})) for axis in recipe.axes),
+        *(("## How varied it is", card_section(facts["diversity"])) if facts.get("diversity") else ()),
         *(("## How it begins, ends and repeats itself", _tics(facts["tics"])) if "tics" in facts else ()),
         "## What is not known",
         _limits(facts),
@@ -126,11 +128,16 @@ def _funnel_table(funnel: Mapping[str, Any]) -> str:
     return "\n".join(["| step | rows |", "|---|---:|", *(f"| {name} | {count} |" for name, count in rows)])
 
 
-def _axis_table(axis: str, exemplars: pl.DataFrame, recipe: Recipe) -> str:
+def _axis_table(axis: str, exemplars: pl.DataFrame, recipe: Recipe, told: Mapping[str, Mapping[str, int]]) -> str:
+    """How many exemplars each level has, of how many it should have at the least where that is known."""
     counts = Counter(exemplars[axis])
     sealed = recipe.sealed_of(axis)
-    cells = [f"{_escaped(level)} {'sealed' if level in sealed else counts[level]}" for level in recipe.levels[axis]]
-    return f"**{_escaped(axis)}**: " + " · ".join(cells)
+
+    def cell(level: str) -> str:
+        least = f" (≥ {told[level]['target']})" if level in told else ""
+        return f"{_escaped(level)} " + ("sealed" if level in sealed else f"{counts[level]}{least}")
+
+    return f"**{_escaped(axis)}**: " + " · ".join(map(cell, recipe.levels[axis]))
 
 
 def _tics(tics: Mapping[str, Any]) -> str:

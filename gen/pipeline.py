@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from .asking import Asker, StopSignal
+from .breadth_report import diversity_facts
 from .budget import Budget
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
@@ -60,6 +61,7 @@ class Result:
     release: Release | None
     exit_code: int
     funnel: dict[str, Any]
+    diversity: list[dict[str, Any]]
 
 
 async def run(
@@ -87,7 +89,7 @@ async def run(
     funnel = make_funnel(state, pool, selected.height, heldout.height)
     exemplars = exemplars_of(selected, recipe)
     if not selected.height:
-        return Result(state, selection, exemplars, None, exit_code, funnel)
+        return Result(state, selection, exemplars, None, exit_code, funnel, [])
     tables = {
         "seeds": seeds,
         "contexts": state.contexts,
@@ -98,6 +100,7 @@ async def run(
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
     facts["tics"] = tic_facts(selected, seeds, recipe)
+    facts |= diversity_facts(selected, pool, seeds, recipe)
     release = write_release(
         output,
         recipe,
@@ -109,7 +112,7 @@ async def run(
         now=now(),
     )
     on_event(Event("release", {"path": release.path, "name": release.path.name, "new": release.new}))
-    return Result(state, selection, exemplars, release, exit_code, funnel)
+    return Result(state, selection, exemplars, release, exit_code, funnel, facts["diversity"])
 
 
 async def first_drafts(

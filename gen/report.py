@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .breadth_report import diversity_table
 from .card import REHEARSAL_NOTE
 from .deficits import GivenUp
 from .errors import OutputError
@@ -64,7 +65,8 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
         )
     if rehearsal:
         lines.append(REHEARSAL_NOTE.replace("**", ""))
-    return Group(funnel_table(summary["funnel"]), Text(""), *(Text(line) for line in lines))
+    varied = (diversity_table(summary["diversity"]), Text("")) if summary.get("diversity") else ()
+    return Group(funnel_table(summary["funnel"]), Text(""), *varied, *(Text(line) for line in lines))
 
 
 def _empty_places(summary: Mapping[str, Any]) -> list[str]:

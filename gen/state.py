@@ -9,8 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from thousandfold import filters
-
+from .breadth import idea_numbers
 from .deficits import NOTHING_TRIED, Tally
 from .ledger import Spent
 from .models import Models
@@ -18,10 +17,6 @@ from .recipe import Recipe
 from .selection import Selection
 from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame, said_by
 from .verdicts import kept_ids
-
-IDEA_COSINE = 0.8
-"""From here up two answers count as one idea. The offline embedder sees shared words and pairs of words: answers of the
-same sentences in another order lie above it, and answers to one question in other words below."""
 
 
 @dataclass
@@ -89,7 +84,7 @@ def redraws_of(state: State, recipe: Recipe) -> pl.DataFrame:
 def tries_of(state: State) -> pl.DataFrame:
     """One row per draft for training: its context's columns, and `accepted`, `reason`, `idea` as `tally` wants them."""
     pool = state.pool
-    pool = pool.select("id", accepted=True, idea=_ideas(said_by(pool, "assistant")))
+    pool = pool.select("id", accepted=True, idea=idea_numbers(said_by(pool, "assistant")))
     dropped = state.verdicts.filter(~pl.col("kept")).select("id", "reason").unique("id", keep="first")
     contexts = state.contexts.filter(pl.col("split") == "train").rename({"id": "context_id"})
     rows = state.drafts.select("id", "context_id").join(contexts, on="context_id", maintain_order="left")
@@ -97,12 +92,6 @@ def tries_of(state: State) -> pl.DataFrame:
     rows = rows.join(dropped, on="id", how="left", maintain_order="left")
     accepted = pl.col("accepted").fill_null(value=False)
     return rows.with_columns(accepted=accepted, reason=pl.when(~accepted).then(pl.col("reason").fill_null("unscored")))
-
-
-def _ideas(answers: pl.Series) -> pl.Series:
-    """A number for each answer, shared by those whose vectors lie next to each other: one idea in several wordings."""
-    twins = filters.same_meaning(answers, threshold=IDEA_COSINE)["twin"]
-    return pl.select(pl.coalesce(twins, pl.int_range(len(answers), dtype=pl.UInt32, eager=True))).to_series()
 
 
 def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -> dict[str, Any]:

@@ -129,6 +129,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.tuples",
     ),
     (
+        "gen.breadth",
         "gen.exchange",
         "gen.kernels_covering",
         "gen.recipe",
@@ -136,7 +137,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.budget",
-        "gen.card",
         "gen.options",
         "gen.planner",
         "gen.teachers.chatmodel",
@@ -168,21 +168,25 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.waiting",
     ),
     (
+        "gen.breadth_report",
         "gen.frozen",
         "gen.init",
-        "gen.report",
         "gen.teachers.rehearsal.planting",
         "gen.tics_report",
     ),
     (
+        "gen.card",
         "gen.teachers.rehearsal.reply",
-        "gen.view",
     ),
-    ("gen.teachers.rehearsal.teacher",),
+    (
+        "gen.report",
+        "gen.teachers.rehearsal.teacher",
+    ),
     (
         "gen.drill_rows",
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",
+        "gen.view",
     ),
     ("gen.teachers",),
     ("gen.models",),

@@ -11,9 +11,9 @@ import pytest
 
 from thousandfold import gen
 from thousandfold.gen import Ask
+from thousandfold.gen.breadth import idea_numbers
 from thousandfold.gen.output import Output
 from thousandfold.gen.standing import standing_of
-from thousandfold.gen.state import _ideas
 
 from ._recipes import small_recipe
 from ._runs import RESPECT, Scripted, command, plain_reply
@@ -82,7 +82,7 @@ def test_a_level_that_seldom_passes_is_asked_for_more_often_until_its_quota_is_m
 def test_answers_of_the_same_sentences_in_another_order_are_one_idea() -> None:
     told = ["The fence is yours to mend.", "He asked twice and was told nothing.", "Begin with what it cost him."]
     other = "A contract is worth what both sides remember of it, so write down who pays for the timber."
-    ideas = _ideas(pl.Series([" ".join(told), other, " ".join(told[::-1])]))
+    ideas = idea_numbers(pl.Series([" ".join(told), other, " ".join(told[::-1])]))
     assert ideas[0] == ideas[2] != ideas[1]
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thousandfold.filters import FilterError, content_words, near_duplicates, slot_masked
-from thousandfold.filters.masks import SLOT, SLOT_THRESHOLD
+from thousandfold.filters.masks import NUMBER_WORDS, SLOT, SLOT_THRESHOLD
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = Path(os.environ.get("THOUSANDFOLD_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -132,6 +132,8 @@ LOWER = (
 def test_a_text_without_names_and_numbers_keeps_exactly_its_words(text: str) -> None:
     text = "".join(sign for sign in text if not sign.isupper() and not sign.isdigit() and not sign.istitle())
     words = re.findall(r"\w+", text.encode("utf-8", "replace").decode())
+    words = [word for word in words if word not in NUMBER_WORDS.split()]  # "saturday" is a slot in small letters, too
+    text = " ".join(words)
     assert slot_masked([text], min_words=0)[0] == (" ".join(words))
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from thousandfold.filters import FilterError
-from thousandfold.filters.statistics import Interval, benjamini_hochberg, clopper_pearson, wilson
+from thousandfold.filters.statistics import Interval, benjamini_hochberg, chao1, clopper_pearson, wilson
 
 COUNTS = st.integers(0, 2000).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials)))
 
@@ -78,3 +78,36 @@ def test_impossible_counts_are_refused_by_name(hits: int, trials: int) -> None:
 def test_a_confidence_of_95_is_refused_as_a_number_between_0_and_1() -> None:
     with pytest.raises(FilterError, match=r"confidence is 95[\s\S]*such as 0.95"):
         wilson(1, 2, confidence=95)
+
+
+@pytest.mark.parametrize(
+    ("counts", "estimate"),
+    [
+        ([], 0),
+        ([5, 4, 3], 3),  # nothing came once
+        ([1, 5], 2),  # one that came once says nothing yet
+        ([1, 1, 5], 3 + 6 / 7 * 2 * 1 / 2),
+        ([1, 1, 1, 2, 2, 9, 0], 6 + 15 / 16 * 3 * 2 / (2 * 3)),
+    ],
+)
+def test_chao_adds_what_the_kinds_seen_once_and_twice_say_is_unseen(counts: list[int], estimate: float) -> None:
+    found = chao1(np.array(counts, np.int64))
+    assert found.seen == sum(count > 0 for count in counts)
+    assert found.estimate == pytest.approx(estimate)
+    assert found.high >= found.estimate
+
+
+def test_chao_is_near_the_truth_where_kinds_are_even_and_below_it_where_they_are_not() -> None:
+    drawn = np.random.default_rng(1)
+    even = [chao1(np.bincount(drawn.integers(0, 200, 300))) for _ in range(200)]
+    assert np.mean([found.estimate for found in even]) == pytest.approx(200, rel=0.03)
+    assert np.mean([found.estimate > 200 or found.high >= 200 for found in even]) > 0.95
+    shares = 1 / np.arange(1, 201)
+    skewed = [chao1(drawn.multinomial(300, shares / shares.sum())) for _ in range(200)]
+    assert 80 < np.mean([found.estimate for found in skewed]) < 200
+
+
+@pytest.mark.parametrize("counts", [[1.5], [-1], [[1]]])
+def test_chao_refuses_what_counts_nothing(counts: list[float]) -> None:
+    with pytest.raises(FilterError, match="counts"):
+        chao1(counts)
