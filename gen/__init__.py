@@ -9,10 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .agreement import alternative_annotator_test, krippendorff_alpha, weighted_kappa
     from .ahead import Plan, plan
     from .api import Run, judge, load, run, teacher
     from .asking import StopSignal
     from .breadth import diversity
+    from .calibration import Calibrated, calibrate
     from .covering import covering_plan
     from .drilling import Drill, drill
     from .errors import (
@@ -28,12 +30,23 @@ if TYPE_CHECKING:
         ThousandfoldError,
     )
     from .events import Event
+    from .guarantees import (
+        Accepted,
+        Rate,
+        betting_bound,
+        conformal_selection,
+        corpus_rate,
+        exact_bound,
+        high_probability_selection,
+    )
     from .recipe import Rubric
     from .selection import Selection, select
     from .teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
 
 __all__ = [
+    "Accepted",
     "Ask",
+    "Calibrated",
     "DamageError",
     "Drill",
     "Event",
@@ -45,6 +58,7 @@ __all__ = [
     "Outcome",
     "OutputError",
     "Plan",
+    "Rate",
     "RecipeError",
     "Rubric",
     "Run",
@@ -56,19 +70,32 @@ __all__ = [
     "TeacherError",
     "ThousandfoldError",
     "Usage",
+    "alternative_annotator_test",
+    "betting_bound",
+    "calibrate",
+    "conformal_selection",
+    "corpus_rate",
     "covering_plan",
     "diversity",
     "drill",
+    "exact_bound",
+    "high_probability_selection",
     "judge",
+    "krippendorff_alpha",
     "load",
     "plan",
     "run",
     "select",
     "teacher",
+    "weighted_kappa",
 ]
 
 _HOME = {
     **dict.fromkeys(("Plan", "plan"), "ahead"),
+    **dict.fromkeys(("Calibrated", "calibrate"), "calibration"),
+    **dict.fromkeys(("alternative_annotator_test", "krippendorff_alpha", "weighted_kappa"), "agreement"),
+    **dict.fromkeys(("Accepted", "Rate", "betting_bound", "conformal_selection"), "guarantees"),
+    **dict.fromkeys(("corpus_rate", "exact_bound", "high_probability_selection"), "guarantees"),
     **dict.fromkeys(("Drill", "drill"), "drilling"),
     **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),

@@ -105,6 +105,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.text",
     ),
     (
+        "gen.agreement",
+        "gen.calibration",
         "gen.constraints",
         "gen.content",
         "gen.ledger",
@@ -120,6 +122,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.dice",
         "gen.feasibility",
         "gen.greedy",
+        "gen.guarantees",
         "gen.kernels",
         "gen.output",
         "gen.recipe_files",
