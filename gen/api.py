@@ -18,6 +18,7 @@ from .errors import OutputError, RecipeError
 from .events import Event, OnEvent, ignore
 from .judgements import Judge, judge_drafts
 from .ledger import Ledger
+from .measured import TOLD
 from .models import judge_spec, made, models_of
 from .options import load_with
 from .output import Output
@@ -42,7 +43,7 @@ class Run:
     funnel     rows by step, and why the others were dropped
     release    the release's directory; None where not one draft could be selected
     summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, given_up,
-               diversity, exit`
+               diversity, expression, exit`; what a release does not have is left out
     """
 
     exemplars: pl.DataFrame
@@ -112,7 +113,7 @@ def run(
         "shortfalls": result.selection.shortfalls.to_dicts(),
         **result.state.so_far.as_dict(),
         "capped": result.selection.capped.to_dicts(),
-        "diversity": result.diversity,
+        **result.measured,
         "exit": result.exit_code,
     }
     return Run(result.exemplars, result.funnel, release, summary)
@@ -141,7 +142,7 @@ def load(out: str | Path) -> Run:
         "given_up": manifest.get("given_up", []),
         "saturated": manifest.get("saturated", []),
         "capped": manifest.get("capped", []),  # a release made before there were caps
-        "diversity": manifest.get("diversity", []),
+        **{name: value for name, value in manifest.items() if name in TOLD},
         "exit": manifest["exit"],
     }
     return Run(exemplars, manifest["funnel"], release, summary)

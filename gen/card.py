@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 
 from .breadth_report import card_section
+from .expression_report import card_section as expression_section
 from .recipe import Recipe
+from .text import escaped
 
 REHEARSAL_NOTE = (
     "**This release is a rehearsal.** It was composed offline from hand-written fragments by a stand-in that is "
@@ -29,13 +31,18 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
     settings, funnel = recipe.settings, facts["funnel"]
     sections = [
         _front_matter(recipe, exemplars.height),
-        f"# {_escaped(settings.name)}, release {{name}}",
-        _escaped(settings.description),
+        f"# {escaped(settings.name)}, release {{name}}",
+        escaped(settings.description),
         *_notes(recipe, facts),
         "## What is in it",
         _counts(facts, exemplars),
         "## Values",
-        *(f"- **{_escaped(r.facet)}**: {_escaped(r.definition)}" for r in recipe.rubrics.values()),
+        *(f"- **{escaped(r.facet)}**: {escaped(r.definition)}" for r in recipe.rubrics.values()),
+        *(
+            ("## How evenly the values are expressed", expression_section(facts["expression"]))
+            if "expression" in facts
+            else ()
+        ),
         "## How it was made",
         _made(facts),
         "## From contexts to exemplars",
@@ -81,10 +88,10 @@ def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
         notes.append("**Partial.** The run stopped at its budget before the pool was full.")
     if facts["shortfalls"]:
         short = "; ".join(f"{s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in facts["shortfalls"])
-        notes.append(f"**Short of its quotas:** {_escaped(short)}.")
+        notes.append(f"**Short of its quotas:** {escaped(short)}.")
     if facts.get("capped"):
         full = "; ".join(f"{c['family']} “{c['value']}”: {c['limit']} at most" for c in facts["capped"])
-        notes.append(f"**Places left empty by caps on openings and closings:** {_escaped(full)}.")
+        notes.append(f"**Places left empty by caps on openings and closings:** {escaped(full)}.")
     return notes
 
 
@@ -135,9 +142,9 @@ def _axis_table(axis: str, exemplars: pl.DataFrame, recipe: Recipe, told: Mappin
 
     def cell(level: str) -> str:
         least = f" (≥ {told[level]['target']})" if level in told else ""
-        return f"{_escaped(level)} " + ("sealed" if level in sealed else f"{counts[level]}{least}")
+        return f"{escaped(level)} " + ("sealed" if level in sealed else f"{counts[level]}{least}")
 
-    return f"**{_escaped(axis)}**: " + " · ".join(map(cell, recipe.levels[axis]))
+    return f"**{escaped(axis)}**: " + " · ".join(map(cell, recipe.levels[axis]))
 
 
 def _tics(tics: Mapping[str, Any]) -> str:
@@ -148,11 +155,11 @@ def _tics(tics: Mapping[str, Any]) -> str:
         low, high = found["top_interval"]
         lines.append(
             f"- {kind}: {found['families']} families, as even as {found['effective']:.1f} equal ones; the largest, "
-            f"“{_escaped(found['top'] or '')}”, has {found['top_share']:.1%} (95 % interval {low:.1%} to {high:.1%})"
+            f"“{escaped(found['top'] or '')}”, has {found['top_share']:.1%} (95 % interval {low:.1%} to {high:.1%})"
         )
-    of = f"in {_escaped(tics['reference'])}"
+    of = f"in {escaped(tics['reference'])}"
     phrases = "; ".join(
-        f"“{_escaped(p['phrase'])}” {p['rate']:.1%}"
+        f"“{escaped(p['phrase'])}” {p['rate']:.1%}"
         + ("" if p["reference_rate"] is None else f" ({of} {p['reference_rate']:.1%})")
         for p in tics["phrases"]
     )
@@ -169,8 +176,3 @@ def _limits(facts: Mapping[str, Any]) -> str:
     if facts["judged"] != "unjudged":
         lines.append("- Scores are the judge's; no human labels were used.")
     return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    """Markdown that a recipe's words cannot break out of: one line, no table bars, no tags."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("{name}", "{ name }")

@@ -21,7 +21,6 @@ from typing import Any
 import polars as pl
 
 from .asking import Asker, StopSignal
-from .breadth_report import diversity_facts
 from .budget import Budget
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
@@ -31,6 +30,7 @@ from .events import Event, OnEvent, ignore
 from .frozen import freeze
 from .judgements import Judge, judge_drafts, longest_judging
 from .ledger import Ledger
+from .measured import TOLD, measured_facts
 from .models import Models
 from .output import Output
 from .recipe import BudgetSettings, Recipe
@@ -40,7 +40,6 @@ from .seeds import read_seeds
 from .selection import Selection, select_exemplars
 from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
 from .teachers.base import Teacher
-from .tics import tic_facts
 from .verdicts import Closed, Sources, give_verdicts
 
 NO_BUDGET = BudgetSettings()
@@ -61,7 +60,7 @@ class Result:
     release: Release | None
     exit_code: int
     funnel: dict[str, Any]
-    diversity: list[dict[str, Any]]
+    measured: dict[str, Any]  # diversity; expression where somebody judged
 
 
 async def run(
@@ -89,7 +88,7 @@ async def run(
     funnel = make_funnel(state, pool, selected.height, heldout.height)
     exemplars = exemplars_of(selected, recipe)
     if not selected.height:
-        return Result(state, selection, exemplars, None, exit_code, funnel, [])
+        return Result(state, selection, exemplars, None, exit_code, funnel, {})
     tables = {
         "seeds": seeds,
         "contexts": state.contexts,
@@ -99,8 +98,7 @@ async def run(
         "selection": selection.table(pool),
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
-    facts["tics"] = tic_facts(selected, seeds, recipe)
-    facts |= diversity_facts(selected, pool, seeds, recipe)
+    facts |= measured_facts(selected, pool, seeds, state, recipe)
     release = write_release(
         output,
         recipe,
@@ -112,7 +110,8 @@ async def run(
         now=now(),
     )
     on_event(Event("release", {"path": release.path, "name": release.path.name, "new": release.new}))
-    return Result(state, selection, exemplars, release, exit_code, funnel, facts["diversity"])
+    told = {name: value for name, value in facts.items() if name in TOLD}
+    return Result(state, selection, exemplars, release, exit_code, funnel, told)
 
 
 async def first_drafts(

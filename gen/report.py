@@ -16,6 +16,7 @@ from .breadth_report import diversity_table
 from .card import REHEARSAL_NOTE
 from .deficits import GivenUp
 from .errors import OutputError
+from .expression_report import expression_table
 from .output import Output
 from .recipe import Recipe
 from .release import check_release, read_manifest, read_table
@@ -65,7 +66,11 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
         )
     if rehearsal:
         lines.append(REHEARSAL_NOTE.replace("**", ""))
-    varied = (diversity_table(summary["diversity"]), Text("")) if summary.get("diversity") else ()
+    varied: list[RenderableType] = []
+    if "expression" in summary:
+        varied += [expression_table(summary["expression"]), Text("")]
+    if "diversity" in summary:
+        varied += [diversity_table(summary["diversity"]), Text("")]
     return Group(funnel_table(summary["funnel"]), Text(""), *varied, *(Text(line) for line in lines))
 
 

@@ -43,3 +43,8 @@ def conversation_text(messages: Sequence[Mapping[str, str]]) -> str:
     `<tag>` and `</tag>` of the prompts become `‹tag>`, and a line that begins like a turn of its own, `［user]`.
     """
     return "\n\n".join(f"[{m['role']}]\n{_ROLE_MARK.sub('［', as_data(m['content']))}" for m in messages)
+
+
+def escaped(text: str) -> str:
+    """Markdown that a recipe's words cannot break out of: one line, no table bars, no tags."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("{name}", "{ name }")

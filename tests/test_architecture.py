@@ -91,6 +91,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.drill_kinds",
         "gen.errors",
         "gen.events",
+        "gen.expression",
         "gen.greedy_kernels",
         "gen.lineages",
         "gen.neighbours",
@@ -140,6 +141,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.budget",
+        "gen.expression_report",
         "gen.options",
         "gen.planner",
         "gen.teachers.chatmodel",
@@ -194,7 +196,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("gen.teachers",),
     ("gen.models",),
     ("gen.state",),
-    ("gen.rounds",),
+    (
+        "gen.measured",
+        "gen.rounds",
+    ),
     ("gen.pipeline",),
     (
         "gen.ahead",
