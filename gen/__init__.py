@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         ThousandfoldError,
     )
     from .events import Event
+    from .labelbook import labels
     from .recipe import Rubric
     from .selection import Selection, select
     from .teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
@@ -60,6 +61,7 @@ __all__ = [
     "diversity",
     "drill",
     "judge",
+    "labels",
     "load",
     "plan",
     "run",
@@ -78,6 +80,7 @@ _HOME = {
     "StopSignal": "asking",
     "covering_plan": "covering",
     "diversity": "breadth",
+    "labels": "labelbook",
 }
 """Public name -> the module it lives in; every other one is an error."""
 

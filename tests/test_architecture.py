@@ -132,11 +132,15 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.breadth",
         "gen.exchange",
         "gen.kernels_covering",
+        "gen.labelbook",
         "gen.recipe",
         "gen.teachers.rehearsal.writer",
     ),
     (
         "gen.budget",
+        "gen.label_queue",
+        "gen.label_screen",
+        "gen.label_sheet",
         "gen.options",
         "gen.planner",
         "gen.teachers.chatmodel",
@@ -171,11 +175,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.breadth_report",
         "gen.frozen",
         "gen.init",
+        "gen.label_desk",
         "gen.teachers.rehearsal.planting",
         "gen.tics_report",
     ),
     (
         "gen.card",
+        "gen.label_exchange",
+        "gen.labelling",
         "gen.teachers.rehearsal.reply",
     ),
     (
@@ -184,6 +191,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.drill_rows",
+        "gen.label_command",
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",
         "gen.view",
