@@ -79,10 +79,21 @@ def _label(desk: Desk, wanted: Wanted, *, json: bool) -> None:
     from .report import console
 
     if not wanted.who:
-        wanted = replace(wanted, who=name_of(getpass.getuser()))
+        wanted = replace(wanted, who=name_of(_login()))
     with LabelScreen(console(stderr=True)) as screen:
         sitting = label_in_terminal(desk, wanted, screen)
     _tell([sitting], json=json)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError) as error:
+        raise RecipeError(
+            what="there is no login name to keep the labels under",
+            why="labels are kept by who gave them",
+            do="give --as NAME",
+        ) from error
 
 
 def _export(desk: Desk, wanted: Wanted, path: Path, *, json: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .errors import OutputError, RecipeError
 from .labelbook import LEVELS
+from .output import FULL, disk_trouble
 from .recipe import Rubric
 from .text import on_screen
 
@@ -69,6 +70,9 @@ def write_sheet(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
             do="give another name, or move the file away",
         ) from None
     except OSError as error:
+        if error.errno in FULL:
+            path.unlink(missing_ok=True)  # half a sheet would look like a whole one
+            raise disk_trouble(path, error) from error
         raise OutputError(
             what=f"{str(path)!r} cannot be written: {error.strerror}",
             why="the sheet is written there",
@@ -163,7 +167,7 @@ def _records(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
     first, _, rest = text.partition("\n")
     told = re.fullmatch(r"\"?sep=(.)\"?\r?", first)
     delimiter = told[1] if told else max(DELIMITERS, key=first.count)
-    reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(rest if told else text, newline=""), delimiter=delimiter, strict=True)
     limit = csv.field_size_limit(len(text) + 1)  # a text of a million characters is one cell
     try:
         for cells in reader:
