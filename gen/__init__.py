@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         exact_bound,
         high_probability_selection,
     )
+    from .labelbook import labels
     from .recipe import Rubric
     from .selection import Selection, select
     from .teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
@@ -82,6 +83,7 @@ __all__ = [
     "high_probability_selection",
     "judge",
     "krippendorff_alpha",
+    "labels",
     "load",
     "plan",
     "run",
@@ -105,6 +107,7 @@ _HOME = {
     "StopSignal": "asking",
     "covering_plan": "covering",
     "diversity": "breadth",
+    "labels": "labelbook",
 }
 """Public name -> the module it lives in; every other one is an error."""
 

@@ -18,6 +18,7 @@ from .commands import (
     recipe_argument,
     stoppable,
 )
+from .label_command import label
 
 if TYPE_CHECKING:
     from .output import Output
@@ -286,6 +287,7 @@ def _is_rehearsal(done: Any) -> bool:
     return bool(done.release and read_manifest(done.release)["rehearsal"])
 
 
+main.add_command(label)
 main.context_settings["auto_envvar_prefix"] = "THOUSANDFOLD"
 
 

@@ -25,7 +25,9 @@ SIZE = "16"
 SUMMARY = {
     "release", "name", "size", "accepted", "asked", "replayed", "paid_usd", "rounds", "funnel", "shortfalls", "exit",
 }  # fmt: skip
-COMMANDS = {"init", "plan", "preview", "drill", "run", "refresh", "status", "tics", "trace", "verify", "rehearse"}
+COMMANDS = {
+    "init", "plan", "preview", "drill", "run", "refresh", "status", "tics", "trace", "verify", "label", "rehearse",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
