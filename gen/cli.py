@@ -18,6 +18,7 @@ from .commands import (
     recipe_argument,
     stoppable,
 )
+from .judge_command import judge
 from .label_command import label
 
 if TYPE_CHECKING:
@@ -287,6 +288,7 @@ def _is_rehearsal(done: Any) -> bool:
     return bool(done.release and read_manifest(done.release)["rehearsal"])
 
 
+main.add_command(judge)
 main.add_command(label)
 main.context_settings["auto_envvar_prefix"] = "THOUSANDFOLD"
 

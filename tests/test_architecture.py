@@ -183,12 +183,14 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.label_desk",
         "gen.teachers.rehearsal.planting",
         "gen.tics_report",
+        "gen.trust",
     ),
     (
         "gen.card",
         "gen.label_exchange",
         "gen.labelling",
         "gen.teachers.rehearsal.reply",
+        "gen.trust_report",
     ),
     (
         "gen.report",
@@ -196,6 +198,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.drill_rows",
+        "gen.judge_command",
         "gen.label_command",
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",

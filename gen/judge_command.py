@@ -1,0 +1,41 @@
+"""`thousandfold judge …`: what people's labels say of a judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .commands import common_options, guarded_command, out_argument, print_json
+
+
+@click.group()
+def judge() -> None:
+    """May the judge's scores be trusted? What people's labels say of them."""
+
+
+@judge.command()
+@out_argument
+@click.option("--alpha", type=float, metavar="SHARE", help="Bad texts among the accepted, on average; default 0.05.")
+@click.option("--target", type=float, metavar="SHARE", help="Good texts among the accepted, at least; default 0.95.")
+@click.option("--delta", type=float, metavar="SHARE", help="Chance that the target is missed; default 0.1.")
+@click.option("--good-from", type=float, metavar="LEVEL", help="Mean level from which a text is good; default 3.")
+@common_options("json")
+@guarded_command
+def calibrate(out: Path, json: bool, **limits: Any) -> None:
+    """Compare the scores of the latest release with people's labels, and say what could be promised.
+
+    Labels come from `thousandfold label OUT`.
+    """
+    from .trust import trust
+
+    found = trust(out, **{name: value for name, value in limits.items() if value is not None})
+    if json:
+        print_json(found.as_dict())
+        return
+    from .report import console
+    from .trust_report import trust_report
+
+    for part in trust_report(found):
+        console().print(part)
