@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         exact_bound,
         high_probability_selection,
     )
+    from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
     from .recipe import Rubric
     from .selection import Selection, select
@@ -70,6 +71,8 @@ __all__ = [
     "Teacher",
     "TeacherError",
     "ThousandfoldError",
+    "Trust",
+    "Trusted",
     "Usage",
     "alternative_annotator_test",
     "betting_bound",
@@ -89,11 +92,13 @@ __all__ = [
     "run",
     "select",
     "teacher",
+    "trust",
     "weighted_kappa",
 ]
 
 _HOME = {
     **dict.fromkeys(("Plan", "plan"), "ahead"),
+    **dict.fromkeys(("Trust", "Trusted", "trust"), "judge_trust"),
     **dict.fromkeys(("Calibrated", "calibrate"), "calibration"),
     **dict.fromkeys(("alternative_annotator_test", "krippendorff_alpha", "weighted_kappa"), "agreement"),
     **dict.fromkeys(("Accepted", "Rate", "betting_bound", "conformal_selection"), "guarantees"),

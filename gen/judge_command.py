@@ -28,14 +28,14 @@ def calibrate(out: Path, json: bool, **limits: Any) -> None:
 
     Labels come from `thousandfold label OUT`.
     """
-    from .trust import trust
+    from .judge_trust import trust
 
     found = trust(out, **{name: value for name, value in limits.items() if value is not None})
     if json:
         print_json(found.as_dict())
         return
+    from .judge_trust_report import trust_report
     from .report import console
-    from .trust_report import trust_report
 
     for part in trust_report(found):
         console().print(part)

@@ -1,4 +1,4 @@
-"""`gen.trust` for a screen: one block for each facet, the promise in words."""
+"""`gen.trust` for a screen: a table of measures, then what could be shipped under which promise."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from .judge_trust import Trust, Trusted
 from .text import on_screen
-from .trust import Shipped, Trust, Trusted
+
+LEGEND = (
+    "AUC, ECE, Brier: on labels that the curve was not made from",
+    "kappa: judge and people, quadratic weights; alpha: Krippendorff's, among people",
+    "runs do not filter by these yet",
+)
 
 
 def trust_report(found: Trusted) -> Iterator[RenderableType]:
     """A table of measures, then what could be shipped under which promise, facet by facet."""
-    yield Text(
-        f"release {found.release}, judge {on_screen(found.judge or 'none')}; good: level {found.good_from:g} and up"
-    )
+    judge = on_screen(found.judge or "none")
+    yield Text(f"release {found.release}, judge {judge}; good: level {found.good_from:g} and up")
     yield Text("")
     table = Table(box=None, pad_edge=False)
     table.add_column("value")
@@ -29,10 +34,9 @@ def trust_report(found: Trusted) -> Iterator[RenderableType]:
     for trust in found.facets:
         yield from (Text(line) for line in _words(trust))
     yield Text("")
-    yield Text(
-        "AUC, ECE, Brier: of labels that the curve was not made from · kappa: judge and people, quadratic weights"
-    )
-    yield Text("alpha: Krippendorff's, among people · runs do not filter by these yet")
+    for rule in dict.fromkeys(shipped.rule for trust in found.facets for shipped in trust.shipped):
+        yield Text(rule)
+    yield from (Text(line) for line in LEGEND)
 
 
 def _cells(trust: Trust) -> list[str]:
@@ -58,15 +62,12 @@ def _words(trust: Trust) -> Iterator[str]:
     if trust.missing:
         yield f"{facet}: {trust.missing}"
     for shipped in trust.shipped:
-        yield f"{facet}: {_promise(shipped)}"
+        share = shipped.kept / shipped.texts if shipped.texts else 0.0
+        weak = "; too weak a judge, or too few labels, for that" if shipped.is_weak else ""
+        yield f"{facet}: {shipped.name} would ship {share:.0%}, {shipped.kept} of {shipped.texts} unlabelled{weak}"
     if trust.agreement.winning is not None:
-        stands = "may" if trust.agreement.winning >= 0.5 else "may not"
-        yield f"{facet}: the judge {stands} stand in for a person ({trust.agreement.winning:.0%} of {trust.agreement.people})"
+        may = "may" if trust.agreement.winning >= 0.5 else "may not"
+        people = trust.agreement.people
+        yield f"{facet}: the judge {may} stand in for one of the {people} people (alternative-annotator test)"
     for reason, count in trust.set_aside.items():
         yield f"{facet}: {count} labelled texts set aside, {reason}"
-
-
-def _promise(shipped: Shipped) -> str:
-    share = shipped.kept / shipped.texts if shipped.texts else 0.0
-    weak = "this judge is too weak for that target, it " if shipped.is_weak else ""
-    return f"{weak}would ship {share:.0%} ({shipped.kept} of {shipped.texts} unlabelled) by {shipped.rule}"

@@ -37,10 +37,14 @@ LEAST_BOTH = 10
 class Shipped:
     """What could be accepted under one promise: of `texts` unlabelled ones `kept`, those from `threshold` up."""
 
-    rule: str
+    rule: str  # the promise in words; up to the colon its name
     texts: int
     kept: int
     threshold: float | None
+
+    @property
+    def name(self) -> str:
+        return self.rule.partition(":")[0]
 
     @property
     def is_weak(self) -> bool:
