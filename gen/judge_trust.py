@@ -242,9 +242,9 @@ def _agreement(usable: pl.DataFrame) -> Agreement:
         people=len(people),
         alpha=_figure(krippendorff_alpha(rated)) if stands_in else None,
         kappa=_figure(weighted_kappa(judge, median)) if wide.height >= LEAST_BOTH else None,
-        winning=alternative_annotator_test(judge, rated).winning_rate if stands_in else None,
+        winning=float(alternative_annotator_test(judge, rated).winning_rate) if stands_in else None,
     )
 
 
 def _figure(value: float) -> float | None:
-    return None if np.isnan(value) else value
+    return None if np.isnan(value) else float(value)

@@ -26,7 +26,8 @@ SUMMARY = {
     "release", "name", "size", "accepted", "asked", "replayed", "paid_usd", "rounds", "funnel", "shortfalls", "exit",
 }  # fmt: skip
 COMMANDS = {
-    "init", "plan", "preview", "drill", "judge", "run", "refresh", "status", "tics", "trace", "verify", "label", "rehearse",
+    "init", "plan", "preview", "drill", "judge", "run", "refresh", "status", "tics", "trace", "verify", "label",
+    "rehearse",
 }  # fmt: skip
 
 
