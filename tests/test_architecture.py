@@ -186,12 +186,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.reply",
     ),
     (
+        "gen.label_command",
         "gen.report",
         "gen.teachers.rehearsal.teacher",
     ),
     (
         "gen.drill_rows",
-        "gen.label_command",
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",
         "gen.view",
