@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,16 +71,16 @@ def _check_ways(options: dict[str, Any]) -> None:
 
 
 def _label(desk: Desk, wanted: Wanted, *, json: bool) -> None:
-    from dataclasses import replace
+    from rich.console import Console
 
     from .label_desk import name_of
     from .label_screen import LabelScreen
     from .labelling import label_in_terminal
-    from .report import console
 
     if not wanted.who:
         wanted = replace(wanted, who=name_of(_login()))
-    with LabelScreen(console(stderr=True)) as screen:
+    screen = LabelScreen(Console(stderr=True, markup=False, highlight=False, emoji=False))
+    with screen:
         sitting = label_in_terminal(desk, wanted, screen)
     _tell([sitting], json=json)
 

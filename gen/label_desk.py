@@ -110,17 +110,20 @@ class Desk:
                 yield place
 
     def settle(self, who: str) -> None:
-        """Notes where the draw at random has come to a text that this person labelled in active mode before."""
+        """Notes where the draw at random has come to a text that this person labelled in active mode before.
+
+        It has come as far as the last text that it gave out; where nothing of a facet is left to give out, to the end.
+        """
         acts = self.book.acts(who)
-        reached = depths(acts)
         at_random = {act.place.id for act in acts if act.place.drawn == "random"}
-        labelled = standing(acts)
+        labelled, reached = standing(acts), depths(acts)
+        queue = random_queue(self.texts, seed=self.seed, release=self.release)
+        left = {place.facet for place in queue if place.id not in at_random and (who, place.id) not in labelled}
         found = [
             replace(labelled[who, place.id], act="draw", place=place, level=None, seconds=None)
-            for place in random_queue(self.texts, seed=self.seed, release=self.release)
-            if (who, place.id) in labelled
-            and place.id not in at_random
-            and (place.probability or 1.0) <= reached.get((place.release, place.facet), 0.0)
+            for place in queue
+            if (who, place.id) in labelled and place.id not in at_random
+            if place.facet not in left or (place.probability or 1) <= reached.get((self.release, place.facet), 0)
         ]
         if found:
             self.book.add(found)

@@ -87,7 +87,9 @@ class LabelScreen:
         return lines, len(lines) if self._plain else max(1, height - 5)
 
     def _paint(self, head: str, lines: Sequence[Sequence[Segment]], foot: str) -> None:
-        if not self._plain:
+        if self._plain:
+            self._console.print("\n")
+        else:
             self._console.control(Control.home(), Control.clear())
         self._console.print(Text(head, style="bold reverse"), overflow="ellipsis", no_wrap=True)
         self._console.print()

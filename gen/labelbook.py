@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from .errors import DamageError, StorageError
+from .errors import DamageError, RecipeError, StorageError
 from .ledger import Ledger
 from .output import Output
 
@@ -110,6 +110,14 @@ class Act:
     withdraws: int | None = None
     at: str = ""
     number: int = 0
+
+    def __post_init__(self) -> None:
+        if self.act == "label" and self.level not in LEVELS:
+            raise RecipeError(
+                what=f"level {self.level} is not on the rubric",
+                why=f"a label is one of its levels, {', '.join(map(str, LEVELS))}",
+                do="give one of these, or skip the text",
+            )
 
 
 class LabelBook(Ledger):

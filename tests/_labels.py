@@ -48,6 +48,7 @@ class Person:
 
     process: subprocess.Popen[bytes]
     terminal: int
+    outside: int  # the command's own end: stays open, so that its modes can be read when it has ended
     shown: str = ""
 
     def press(self, key: str, *, until: str = "q quit") -> str:
@@ -56,25 +57,24 @@ class Person:
         return self.wait(until)
 
     def wait(self, until: str = "q quit") -> str:
+        """What is shown until these words are, without colours; "" waits for the end of the command."""
         seen, end = b"", time.monotonic() + WAIT_SECONDS
         while time.monotonic() < end:
-            ready, _, _ = select.select([self.terminal], [], [], 0.1)
-            if ready:
-                try:
-                    part = os.read(self.terminal, 65536)
-                except OSError:  # Linux says so when the last writer has gone
-                    part = b""
-                seen += part
+            ended = self.process.poll() is not None
+            while select.select([self.terminal], [], [], 0 if ended else 0.1)[0]:
+                seen += os.read(self.terminal, 65536)
                 self.shown = CONTROL.sub("", seen.decode("utf-8", "replace")).replace("\r", "")
-                # A screen that was answered by scrolling is drawn twice; the last one counts.
-                if not part or until in self.shown:
+                if until and until in self.shown:
                     return self.shown
+            if ended and not until:
+                return self.shown
         raise AssertionError(f"{until!r} was never shown: {self.shown}")
 
     def ends(self) -> int:
-        """Waits for the command to end; its exit code. `shown` holds what it said last."""
-        self.wait("no such words")
-        return self.process.wait(WAIT_SECONDS)
+        """Waits for the command to end; its exit code. `shown` holds what it said since the last key as well."""
+        before, self.shown = self.shown, ""
+        self.shown = before + self.wait("")
+        return self.process.wait()
 
     def quits(self) -> str:
         os.write(self.terminal, b"q")
@@ -98,8 +98,7 @@ def at_terminal(*words: str | Path, cwd: Path, rows: int = 80, until: str = "q q
         [COMMAND, "label", *words], cwd=cwd, env=environment(TERM="xterm-256color"),
         stdin=outside, stdout=outside, stderr=outside,
     )  # fmt: skip
-    os.close(outside)
-    person = Person(process, inside)
+    person = Person(process, inside, outside)
     try:
         person.wait(until)
         yield person
@@ -107,6 +106,7 @@ def at_terminal(*words: str | Path, cwd: Path, rows: int = 80, until: str = "q q
         process.kill()
         process.wait()
         os.close(inside)
+        os.close(outside)
 
 
 def texts_in(shown: str, rows: pl.DataFrame) -> Sequence[str]:
