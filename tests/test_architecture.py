@@ -113,7 +113,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.replies",
         "gen.selection_checks",
         "gen.settings",
+        "gen.teachers.abilities",
         "gen.teachers.pace",
+        "gen.teachers.readings",
         "gen.teachers.rehearsal.questions",
     ),
     (
@@ -121,6 +123,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.feasibility",
         "gen.greedy",
         "gen.kernels",
+        "gen.memory",
         "gen.output",
         "gen.recipe_files",
         "gen.sealed",
