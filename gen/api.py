@@ -183,7 +183,7 @@ def judge(
     from thousandfold import prompts
 
     stop = StopSignal()
-    words = {name: prompts.load(name) for name in ("level", "evidence")}
+    words = {name: prompts.load(name) for name in ("level", "evidence", "reask")}
     with _ledger_at(ledger) as book:
         asker = Asker(
             ledger=book,

@@ -79,6 +79,10 @@ class Asker:
         self._proven: set[tuple[str, Purpose]] = set()  # (model, purpose) that gave a reply at least once
         lend(teachers.values(), ledger, on_event)
 
+    def tell(self, event: Event) -> None:
+        """Passes on what a room says of its asks."""
+        self._on_event(event)
+
     async def answers(self, asks: Sequence[Ask]) -> dict[str, Outcome]:
         """ask id -> outcome, in the order of `asks`. Those that the budget did not reach are absent.
 
