@@ -186,8 +186,9 @@ def status(out: Path, coverage: bool, json: bool) -> None:
 @guarded_command
 def trace(out: Path, draft_id: str, json: bool) -> None:
     """Walk a line of training back to its seed: scores, verdicts, prompts, context."""
+    from .descent import descent, descent_report
     from .output import Output
-    from .report import console, descent, descent_report
+    from .report import console
 
     found = descent(Output.existing(out), draft_id)
     if json:

@@ -193,6 +193,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.server",
     ),
     (
+        "gen.descent",
         "gen.teachers",
         "gen.view",
     ),

@@ -11,7 +11,9 @@ import pytest
 from rich.console import RenderableType
 
 from thousandfold import gen
+from thousandfold.gen import Ask
 from thousandfold.gen.ahead import preview
+from thousandfold.gen.descent import descent, descent_report
 from thousandfold.gen.errors import DamageError, OutputError
 from thousandfold.gen.output import Output
 from thousandfold.gen.report import (
@@ -19,8 +21,6 @@ from thousandfold.gen.report import (
     closing,
     console,
     damage_of,
-    descent,
-    descent_report,
     funnel_table,
     plan_report,
     preview_report,
@@ -176,6 +176,35 @@ def test_descent_explains_what_was_dropped_and_what_was_not_selected(output: Out
     assert "not in the pool" in said
     left = selection.filter(~pl.col("selected"))["id"][0]
     assert "not selected" in text_of(*descent_report(descent(output, left)))
+
+
+def test_descent_shows_the_replies_that_could_not_be_read_on_the_way(output: Output) -> None:
+    latest = output.latest()
+    assert latest is not None
+    drafts = pl.read_parquet(latest / "tables" / "drafts.parquet")["id"].to_list()
+    unread = [found for draft_id in drafts if (found := descent(output, draft_id))["unreadable"]]
+    assert unread, "a third is cut off, half of them in their JSON"
+    [first, *_] = unread[0]["unreadable"]
+    assert first["question"] == "exemplar"
+    assert first["ask"] == unread[0]["asks"]["exemplar"]["ask"]
+    assert first["reason"].startswith("the JSON in the reply is broken: ")
+    said = text_of(*descent_report(unread[0]))
+    assert f"exemplar: {first['ask']}: the JSON in the reply is broken" in " ".join(said.split())
+
+
+def test_descent_says_why_a_draft_has_no_text_after_the_last_try(tmp_path: Path) -> None:
+    def writes(ask: Ask) -> str:
+        first = ask.follows or ask.id
+        return '{"messages": [' if ask.purpose == "exemplar" and first < "a-4" else plain_reply(ask)
+
+    run = gen.run(RESPECT, size=8, out=tmp_path, teacher=Scripted(writes), judge="none")
+    assert run.release is not None
+    verdicts = pl.read_parquet(run.release / "tables" / "verdicts.parquet")
+    unreadable = verdicts.filter(pl.col("reason") == "unreadable")["id"].to_list()
+    assert unreadable
+    found = descent(Output(tmp_path), unreadable[0])
+    assert [one["reason"] for one in found["unreadable"]] == [found["draft"]["problem"]] * 3
+    assert found["draft"]["messages"] is None
 
 
 def test_descent_of_an_unknown_id_says_where_ids_stand(output: Output) -> None:
