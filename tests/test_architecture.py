@@ -198,7 +198,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.view",
     ),
     ("gen.models",),
-    ("gen.state",),
+    (
+        "gen.checkup",
+        "gen.state",
+    ),
     ("gen.rounds",),
     ("gen.pipeline",),
     (

@@ -22,7 +22,10 @@ FIELDS = {
     "level": ("facet", "rubric", "levels", "conversation"),
     "evidence": ("facet", "rubric", "items", "conversation"),
     "reask": ("problem",),
+    "checkup": ("facet",),
 }
+
+ALONE = ("checkup", "reask")  # questions of one message
 
 
 def own(folder: Path, text: str, name: str = "level") -> Prompt:
@@ -42,7 +45,7 @@ def test_every_question_has_its_file_and_no_file_is_without_a_question() -> None
 def test_every_field_of_a_shipped_prompt_arrives_unescaped(name: str) -> None:
     fields = {field: f"[{field}] {ODD}" for field in FIELDS[name]}
     rendered = load(name).render(**fields)
-    assert [role for role, _ in rendered] == ["system", "user"][name == "reask" :]
+    assert [role for role, _ in rendered] == ["system", "user"][name in ALONE :]
     assert all(text in rendered[-1][1] for text in fields.values())
 
 
@@ -68,7 +71,7 @@ def test_a_missing_field_fails(name: str, missing: str) -> None:
 CONSTANT_FIRST = ("facet", "definition", "rubric", "levels", "items", "exemplar", "card", "situation", "conversation")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "reask"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ALONE])
 def test_what_is_constant_comes_first(name: str) -> None:
     text = load(name).text
     places = [text.index(f"{{{field}}}") for field in CONSTANT_FIRST if field in FIELDS[name]]

@@ -9,14 +9,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx2  # what the openai client itself is built on, and answers with
 import openai
 
 from ..errors import TeacherError
 from ..text import redacted
-from .abilities import Abilities, said_by
+from .abilities import REFUSING, Abilities, said_by
 from .adaptive import Pace
 from .base import Ask, Failure, Memory, Outcome
 from .pace import DENIED, heals, retrying
@@ -209,6 +209,16 @@ class Completions:
         self._pace.answered(slot, ask.purpose)
         self._rates.settle(estimate, count(field(reply.get("usage"), "total_tokens")))
         return reply
+
+    async def asked_with(self, ask: Ask, fields: Mapping[str, Any]) -> Mapping[str, Any] | Literal[False] | None:
+        """The reply to one request with `fields` besides; False where they are refused, None for other trouble."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return await self._request(ask, {**self.abilities.form.fields(ask), **fields})
+        except openai.APIStatusError as error:
+            return False if error.status_code in REFUSING else None
+        except (openai.OpenAIError, TimeoutError, ValueError):
+            return None
 
     def _gave_up(self, course: _Course, error: openai.OpenAIError) -> Outcome:
         """A failure of this ask alone where others were answered meanwhile; else the server is out of reach."""
