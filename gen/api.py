@@ -41,8 +41,8 @@ class Run:
     exemplars  `id, messages, because, facet, score` and one column per axis, in greedy order
     funnel     rows by step, and why the others were dropped
     release    the release's directory; None where not one draft could be selected
-    summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, given_up,
-               diversity, exit`
+    summary    `release, name, size, accepted, asked, replayed, paid_usd, cached_share, rounds, funnel, shortfalls,
+               given_up, diversity, exit`
     """
 
     exemplars: pl.DataFrame
@@ -90,10 +90,12 @@ def run(
     stop = stop or StopSignal()
     with output.locked(), output.ledger() as ledger:
         asked.found(ledger, ledger.note(UNFINISHED), loaded)
+        before = ledger.spent()
         ledger.put_note(UNFINISHED, {"size": loaded.settings.size})
         work = pipeline.run(loaded, output, ledger, models, offline=offline, stop=stop, on_event=asked)
         result = wait(work, stop)
         ledger.put_note(UNFINISHED, None)
+        cached_share = ledger.spent().cached_share_since(before)
     release = result.release.path if result.release else None
     summary = {
         "release": str(release) if release else None,
@@ -105,6 +107,7 @@ def run(
         "asked": asked.asked,
         "replayed": asked.replayed,
         "paid_usd": asked.paid_usd,
+        "cached_share": cached_share,
         "rounds": result.state.rounds,
         "certificate": round(result.selection.certificate, 4),
         "judged": "unchecked" if models.judge else "unjudged",

@@ -46,11 +46,17 @@ class Spent:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cache_told_tokens: int = 0  # of the prompts whose provider said how much of them was cached
+    reasked: int = 0  # replies that were asked for again because those before them could not be read
 
     @property
     def cached_share(self) -> float | None:
         """Of the prompt tokens of which it is known, how many came from a cache; None where nobody said."""
-        return self.cached_tokens / self.cache_told_tokens if self.cache_told_tokens else None
+        return self.cached_share_since(Spent())
+
+    def cached_share_since(self, before: Spent) -> float | None:
+        """The same of what came after `before`."""
+        told = self.cache_told_tokens - before.cache_told_tokens
+        return (self.cached_tokens - before.cached_tokens) / told if told else None
 
 
 class Ledger:
@@ -183,7 +189,7 @@ class Ledger:
                 " coalesce(sum(completion_tokens), 0), coalesce(sum(cost_microusd), 0),"
                 " sum(reply IS NOT NULL AND cost_microusd IS NULL), sum(counted_tokens),"
                 " sum(counted_microusd), sum(cached_tokens), sum(reasoning_tokens),"
-                " sum(iif(cached_tokens IS NULL, 0, prompt_tokens)) FROM outcomes"
+                " sum(iif(cached_tokens IS NULL, 0, prompt_tokens)), count(follows) FROM outcomes"
             ).fetchone()
         return Spent(*(int(x or 0) for x in row))
 

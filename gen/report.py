@@ -51,6 +51,8 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     """What a run says last: the funnel, the cost, and what is short."""
     paid = "cost unknown (no price given)" if summary["paid_usd"] is None else f"paid {summary['paid_usd']:.4f} USD"
     lines = [f"asked {summary['asked']}, replayed {summary['replayed']}, {paid}, rounds {summary['rounds']}"]
+    if summary.get("cached_share") is not None:
+        lines.append(f"{summary['cached_share']:.0%} of the prompt tokens came from the provider's cache")
     if summary["judged"] == "unjudged":
         lines.append("unjudged: no judge was configured, so form decided the order; the release says so")
     lines += [f"short: {s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in summary["shortfalls"]]

@@ -11,7 +11,7 @@ import pytest
 from rich.console import RenderableType
 
 from thousandfold import gen
-from thousandfold.gen import Ask
+from thousandfold.gen import Ask, Outcome, Usage
 from thousandfold.gen.ahead import preview
 from thousandfold.gen.descent import descent, descent_report
 from thousandfold.gen.errors import DamageError, OutputError
@@ -71,6 +71,7 @@ def test_the_funnel_names_what_was_dropped_beside_the_step() -> None:
     [
         ({}, "asked 10, replayed 5, paid 0.2500 USD, rounds 2"),
         ({"paid_usd": None}, "cost unknown (no price given)"),
+        ({"cached_share": 0.625}, "62% of the prompt tokens came from the provider's cache"),
         ({"judged": "unjudged"}, "unjudged: no judge was configured"),
         ({"new": False}, "nothing changed: the release that stands holds the same content"),
         ({"accepted": 12}, "12 of 40 exemplars"),
@@ -139,6 +140,34 @@ def test_a_state_counts_what_is_there(output: Output) -> None:
     unfinished = text_of(status_report(state | {"unfinished": {"size": 16}, "releases": [], "paid_usd": None}, None))
     assert "a run of size 16 is under way or unfinished; run again to resume it" in unfinished
     assert "cost unknown" in unfinished
+
+
+def test_how_much_of_the_prompts_was_cached_is_told_by_run_card_and_manifest(tmp_path: Path) -> None:
+    def cached(ask: Ask) -> Outcome:
+        told = 60 if ask.purpose == "exemplar" else 0
+        return Outcome(ask.id, text=plain_reply(ask), usage=Usage(100, 50, cached_tokens=told, reasoning_tokens=9))
+
+    run = gen.run(RESPECT, size=4, out=tmp_path, teacher=Scripted(cached), judge="none")
+    assert run.release is not None
+    asked = run.summary["asked"]
+    cost = json.loads((run.release / "manifest.json").read_text())["cost"]
+    assert run.summary["cached_share"] == cost["cached_share"] == 0.3  # as many situations as exemplars
+    assert (cost["cached_tokens"], cost["reasoning_tokens"], cost["reasked"]) == (30 * asked, 9 * asked, 0)
+    words = "30% of the prompt tokens came from the provider's cache"
+    assert words in (run.release / "README.md").read_text()
+    assert words in text_of(closing(run.summary, rehearsal=False))
+    again = gen.run(RESPECT, size=4, out=tmp_path, teacher=Scripted(cached), judge="none")
+    assert again.summary["cached_share"] is None  # nothing was asked
+    assert "cache" not in text_of(closing(again.summary, rehearsal=False))
+
+
+def test_where_nobody_tells_of_a_cache_nothing_is_said(output: Output) -> None:
+    latest = output.latest()
+    assert latest is not None
+    cost = json.loads((latest / "manifest.json").read_text())["cost"]
+    assert (cost["cached_share"], cost["cached_tokens"]) == (None, 0)
+    assert cost["reasked"] > 0
+    assert "cache" not in (latest / "README.md").read_text()
 
 
 def test_descent_leads_from_a_line_to_its_seed(output: Output) -> None:
