@@ -132,6 +132,8 @@ def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
     asks, tokens, costs = 0, [], []
     with Ledger(ledger_path, read_only=True) as ledger:
         for path in _paths(recipe, models, state):
+            again = ledger.follow_ups(list(path))
+            path.update((ask_id, path[first]) for first, later in again.items() for ask_id in later)
             usages = [(path[ask_id], found.usage) for ask_id, found in ledger.get_many(list(path)).items()]
             asks += len(usages)
             tokens.append(sum((u.prompt_tokens or 0) + (u.completion_tokens or 0) for _, u in usages))

@@ -42,8 +42,8 @@ class Run:
     exemplars  `id, messages, because, facet, score` and one column per axis, in greedy order
     funnel     rows by step, and why the others were dropped
     release    the release's directory; None where not one draft could be selected
-    summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, given_up,
-               diversity, expression, exit`; what a release does not have is left out
+    summary    `release, name, size, accepted, asked, replayed, paid_usd, cached_share, rounds, funnel, shortfalls,
+               given_up, diversity, expression, exit`; what a release does not have is left out
     """
 
     exemplars: pl.DataFrame
@@ -91,10 +91,12 @@ def run(
     stop = stop or StopSignal()
     with output.locked(), output.ledger() as ledger:
         asked.found(ledger, ledger.note(UNFINISHED), loaded)
+        before = ledger.spent()
         ledger.put_note(UNFINISHED, {"size": loaded.settings.size})
         work = pipeline.run(loaded, output, ledger, models, offline=offline, stop=stop, on_event=asked)
         result = wait(work, stop)
         ledger.put_note(UNFINISHED, None)
+        cached_share = ledger.spent().cached_share_since(before)
     release = result.release.path if result.release else None
     summary = {
         "release": str(release) if release else None,
@@ -106,6 +108,7 @@ def run(
         "asked": asked.asked,
         "replayed": asked.replayed,
         "paid_usd": asked.paid_usd,
+        "cached_share": cached_share,
         "rounds": result.state.rounds,
         "certificate": round(result.selection.certificate, 4),
         "judged": "unchecked" if models.judge else "unjudged",
@@ -184,7 +187,7 @@ def judge(
     from thousandfold import prompts
 
     stop = StopSignal()
-    words = {name: prompts.load(name) for name in ("level", "evidence")}
+    words = {name: prompts.load(name) for name in ("level", "evidence", "reask")}
     with _ledger_at(ledger) as book:
         asker = Asker(
             ledger=book,

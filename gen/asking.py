@@ -15,6 +15,7 @@ from .budget import Budget
 from .errors import InterruptedRunError, OfflineError, TeacherError
 from .events import Event, OnEvent, ignore
 from .ledger import Charge, Ledger, as_stored
+from .memory import lend
 from .teachers.base import Ask, Failure, Outcome, Purpose, Teacher
 
 UNPROVEN = 8
@@ -76,6 +77,11 @@ class Asker:
         self._stop = stop or StopSignal()
         self._on_event = on_event
         self._proven: set[tuple[str, Purpose]] = set()  # (model, purpose) that gave a reply at least once
+        lend(teachers.values(), ledger, on_event)
+
+    def tell(self, event: Event) -> None:
+        """Passes on what a room says of its asks."""
+        self._on_event(event)
 
     async def answers(self, asks: Sequence[Ask]) -> dict[str, Outcome]:
         """ask id -> outcome, in the order of `asks`. Those that the budget did not reach are absent.

@@ -116,11 +116,17 @@ def _made(facts: Mapping[str, Any]) -> str:
         f"- judge: `{judge['model']}` (family {judge['family']})" if judge else "- judge: none",
         f"- rounds: {facts['rounds']}",
         f"- replies in the ledger: {cost['replies']} ({cost['failures']} final failures), "
-        f"{cost['prompt_tokens'] + cost['completion_tokens']} tokens, cost {usd}",
+        f"{cost['prompt_tokens'] + cost['completion_tokens']} tokens, cost {usd}" + _cache_words(cost),
         f"- selection certificate: {facts['certificate']:.3f} (the selected objective over a proven upper bound on "
         "the optimum)",
     ]
     return "\n".join(lines)
+
+
+def _cache_words(cost: Mapping[str, Any]) -> str:
+    """The share of the prompts that came from a cache, where the provider tells it."""
+    share = cost.get("cached_share")
+    return "" if share is None else f"; {share:.0%} of the prompt tokens came from the provider's cache"
 
 
 def _funnel_table(funnel: Mapping[str, Any]) -> str:

@@ -123,6 +123,27 @@ def drill(recipe: Path, clean: int, planted: int, misses: int, seed: int | None,
 
 @main.command()
 @recipe_argument
+@common_options("teacher", "judge", "json")
+@guarded_command
+def models(recipe: Path, json: bool, **options: Any) -> None:
+    """Ask each model one small question: reachable, what it can do, its limits, its price; exit 1 if one is not."""
+    from .checkup import check_models
+
+    with stoppable() as stop:
+        found, notes = check_models(recipe, stop=stop, names=NAMES, **options)
+    code = 0 if all(one.reachable for one in found) else 1
+    if json:
+        print_json({"models": [one.as_dict() for one in found], "notes": notes, "exit": code})
+    else:
+        for one in found:
+            click.echo(one.line)
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
+    sys.exit(code)
+
+
+@main.command()
+@recipe_argument
 @common_options(*MODEL_OPTIONS, "json")
 @guarded_command
 def run(recipe: Path, json: bool, **options: Any) -> None:
@@ -188,8 +209,9 @@ def status(out: Path, coverage: bool, json: bool) -> None:
 @guarded_command
 def trace(out: Path, draft_id: str, json: bool) -> None:
     """Walk a line of training back to its seed: scores, verdicts, prompts, context."""
+    from .descent import descent, descent_report
     from .output import Output
-    from .report import console, descent, descent_report
+    from .report import console
 
     found = descent(Output.existing(out), draft_id)
     if json:

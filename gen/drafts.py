@@ -17,10 +17,11 @@ from thousandfold.filters.embed import DIMENSIONS, embed
 from thousandfold.prompts import as_data
 
 from .asking import Asker
+from .reasking import Reading, Reasks, readings_of, with_follow_ups
 from .recipe import Recipe
 from .replies import Reply, UnreadableReplyError, read_json, schema_of
 from .tables import DRAFTS, frame, tagged_id
-from .teachers.base import Ask, Message, Outcome, Purpose, Sampling
+from .teachers.base import Ask, Message, Purpose, Sampling
 from .text import conversation_text
 
 MOST_DRAWS = 8
@@ -109,16 +110,18 @@ async def write_drafts(
     """
     writer = _Writer(seeds, recipe, teacher)
     rows = contexts.to_dicts()
+    reasks = reasks_of(recipe)
     situation_asks = [writer.scenario_ask(row) for row in rows]
-    answers = await asker.answers(situation_asks)
+    offered = await readings_of(asker, situation_asks, _candidates, reasks=reasks)
     drafts = []
     for row, ask in zip(rows, situation_asks, strict=True):
-        if ask.id not in answers:
+        if ask.id not in offered:
             continue
-        situation, problem = _situation(answers[ask.id], row, novelty)
+        situation, problem = _situation(offered[ask.id], row, novelty)
         drafts.append((row, ask, situation, problem))
     exemplar_asks = [None if problem else writer.exemplar_ask(row, text) for row, _, text, problem in drafts]
-    answers = await asker.answers([ask for ask in exemplar_asks if ask is not None])
+    written = [ask for ask in exemplar_asks if ask is not None]
+    answers = await readings_of(asker, written, _exemplar_reply, reasks=reasks)
     return frame(
         (
             _draft(row, scenario_ask, exemplar_ask, situation, problem, answers, teacher, round_number)
@@ -136,9 +139,14 @@ def scenario_asks(contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, *
 
 
 def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str) -> list[Ask]:
-    """The asks for one draft with a situation of the usual length: what a budget must hold for it."""
+    """The asks for one draft with a situation of the usual length, and their follow-ups: what a budget must hold."""
     writer = _Writer(seeds, recipe, teacher)
-    return [writer.scenario_ask(context), writer.exemplar_ask(context, "x" * 600)]
+    path = [writer.scenario_ask(context), writer.exemplar_ask(context, "x" * 600)]
+    return with_follow_ups(path, reasks_of(recipe))
+
+
+def reasks_of(recipe: Recipe) -> Reasks:
+    return Reasks(recipe.settings.run.reasks, recipe.prompts["reask"])
 
 
 def exemplar_prompt_text(recipe: Recipe, context: Mapping[str, Any], situation: str) -> str:
@@ -196,18 +204,25 @@ def _exemplar(seed: Mapping[str, Any]) -> str:
     return f"{text}\n\n[because]\n{as_data(seed['because'])}" if seed["because"] else text
 
 
-def _situation(outcome: Outcome, row: Mapping[str, Any], novelty: Novelty) -> tuple[str, str | None]:
-    """(situation, problem): exactly one of them says something."""
-    if outcome.text is None:
-        return "", f"no situation: {outcome.failure}: {outcome.detail}"
-    try:
-        reply = read_json(outcome.text, SituationsReply)
-    except UnreadableReplyError as error:
-        return "", f"no situation: {error}"
+def _candidates(text: str) -> list[str]:
+    """The situations that a reply offers. Raises UnreadableReplyError where there is none."""
+    reply = read_json(text, SituationsReply)
     candidates = [s.situation.strip() for s in reply.situations if s.situation.strip()]
     if not candidates:  # a blank one would be unlike all others, and so the most novel
-        return "", "no situation: all that were offered are blank"
-    return candidates[novelty.choose((row["set"], row["facet"]), row["position"], candidates)], None
+        raise UnreadableReplyError("all that were offered are blank")
+    return candidates
+
+
+def _exemplar_reply(text: str) -> ExemplarReply:
+    return read_json(text, ExemplarReply)
+
+
+def _situation(offered: Reading[list[str]], row: Mapping[str, Any], novelty: Novelty) -> tuple[str, str | None]:
+    """(situation, problem): exactly one of them says something."""
+    if offered.value is None:
+        return "", f"no situation: {offered.problem}"
+    chosen = novelty.choose((row["set"], row["facet"]), row["position"], offered.value)
+    return offered.value[chosen], None
 
 
 def _draft(
@@ -216,19 +231,12 @@ def _draft(
     exemplar_ask: Ask | None,
     situation: str,
     problem: str | None,
-    answers: Mapping[str, Outcome],
+    answers: Mapping[str, Reading[ExemplarReply]],
     teacher: str,
     round_number: int,
 ) -> dict[str, Any]:
-    reply: ExemplarReply | None = None
-    outcome = answers[exemplar_ask.id] if exemplar_ask else None
-    if outcome is not None and outcome.text is None:
-        problem = f"{outcome.failure}: {outcome.detail}"
-    elif outcome is not None and outcome.text is not None:
-        try:
-            reply = read_json(outcome.text, ExemplarReply)
-        except UnreadableReplyError as error:
-            problem = str(error)
+    reading = answers[exemplar_ask.id] if exemplar_ask else None
+    reply = reading.value if reading else None
     return {
         "id": tagged_id("d", row["id"], scenario_ask.id, exemplar_ask.id if exemplar_ask else ""),
         "context_id": row["id"],
@@ -238,8 +246,8 @@ def _draft(
         "messages": [{"role": t.role, "content": t.content.strip()} for t in reply.messages] if reply else None,
         "because": reply.because.strip() if reply else None,
         "teacher": teacher,
-        "finish_reason": outcome.finish_reason if outcome else None,
-        "problem": problem,
+        "finish_reason": reading.outcome.finish_reason if reading else None,
+        "problem": reading.problem if reading else problem,
         "scenario_ask_id": scenario_ask.id,
         "ask_id": exemplar_ask.id if exemplar_ask else None,
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["found", "round", "room", "replies", "verdicts", "pool", "note", "release"]
+Kind = Literal["found", "round", "room", "replies", "reasked", "verdicts", "pool", "note", "release"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Event:
     round     number, contexts, redraws
     room      name, total: a room starts on so many rows
     replies   purpose, asked, replayed, failed, cost_usd (None: unknown), tokens: since the event before
+    reasked   purpose, count: replies that could not be read, and are asked for again
     verdicts  kept, dropped: a mapping reason -> rows
     pool      kept, wanted
     note      text: one sentence for a person

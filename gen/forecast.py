@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,8 @@ ASSUMED_YIELD = (0.6, 1.0)
 """Share of drafts that the filters keep, before anything is known about a teacher."""
 ASSUMED_REPLY = (0.15, 1.0)
 """Share of max_tokens that a reply uses, before anything is known about a teacher."""
+ASSUMED_REASKED = (0.0, 0.1)
+"""Share of replies that cannot be read and are asked for again, before anything is known about a teacher."""
 ASSUMED_BYTES_PER_TOKEN = (5.0, 3.0)
 """English prose runs at about four bytes a token; the interval is wide on purpose."""
 WRITING = 2
@@ -43,9 +46,15 @@ class Forecast:
 
 
 def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
-    """From one rendered path of asks and the assumptions above."""
+    """From one rendered path of asks, with the follow-ups that each may have, and the assumptions above."""
+    times = Counter[str]()
+    depths = []  # 0 for an ask, k for what is asked the k-th time again
+    for ask in path:
+        first = ask.follows or ask.id
+        depths.append(times[first])
+        times[first] += 1
     ends = []
-    for reply, bytes_per_token in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, strict=True):
+    for reply, bytes_per_token, share in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, ASSUMED_REASKED, strict=True):
         usages = [
             Usage(
                 math.ceil(sum(len(m.content.encode("utf-8", "replace")) for m in ask.messages) / bytes_per_token),
@@ -54,14 +63,19 @@ def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget) -
             for ask in path
         ]
         costs = [budget.cost(ask.model, usage) for ask, usage in zip(path, usages, strict=True)]
-        tokens = sum((u.prompt_tokens or 0) + (u.completion_tokens or 0) for u in usages)
-        ends.append((tokens, None if None in costs else sum(c or 0 for c in costs) / 1e6))
+        parts = [share**depth for depth in depths]
+        tokens = sum(
+            part * ((u.prompt_tokens or 0) + (u.completion_tokens or 0)) for part, u in zip(parts, usages, strict=True)
+        )
+        usd = None if None in costs else sum(part * (c or 0) for part, c in zip(parts, costs, strict=True)) / 1e6
+        ends.append((sum(parts), tokens, usd))
+    again = ", of which up to 10 % are asked for again," if any(depths) else ""
     return _forecast(
-        "no pilot: a yield of 60 to 100 % and replies of 15 to 100 % of max_tokens are assumed",
+        f"no pilot: a yield of 60 to 100 % and replies of 15 to 100 % of max_tokens{again} are assumed",
         (ASSUMED_YIELD[0], ASSUMED_YIELD[1]),
-        asks=len(path),
-        tokens=(ends[0][0], ends[1][0]),
-        usd=None if ends[0][1] is None or ends[1][1] is None else (ends[0][1], ends[1][1]),
+        asks=(ends[0][0], ends[1][0]),
+        tokens=(ends[0][1], ends[1][1]),
+        usd=None if ends[0][2] is None or ends[1][2] is None else (ends[0][2], ends[1][2]),
         wanted=wanted,
         heldout=heldout,
     )
@@ -81,7 +95,7 @@ def from_pilot(
     return _forecast(
         f"a pilot of {drafts} drafts, {kept} of them kept (95 % intervals)",
         wilson(kept, drafts),
-        asks=asks / max(1, drafts),
+        asks=(asks / max(1, drafts),) * 2,
         tokens=mean_interval(tokens),
         usd=None if usd is None else mean_interval(usd),
         wanted=wanted,
@@ -114,7 +128,7 @@ def _forecast(
     basis: str,
     share: Interval,
     *,
-    asks: float,
+    asks: Interval,
     tokens: Interval,
     usd: Interval | None,
     wanted: int,
@@ -123,12 +137,12 @@ def _forecast(
 ) -> Forecast:
     low, high = wanted / max(share[1], 1e-9) + heldout, wanted / max(share[0], 0.01) + heldout
     # A sealed context is written and never judged: at the least it costs that part of a whole context.
-    least = low - heldout + heldout * (min(1.0, WRITING / asks) if asks else 1.0)
+    least = low - heldout + heldout * (min(1.0, WRITING / asks[0]) if asks[0] else 1.0)
     return Forecast(
         basis=basis,
         yield_=share,
         contexts=(math.ceil(low), math.ceil(high)),
-        asks=(math.ceil(least * asks), math.ceil(high * asks)),
+        asks=(math.ceil(least * asks[0]), math.ceil(high * asks[1])),
         tokens=(math.ceil(least * tokens[0]), math.ceil(high * tokens[1])),
         usd=None if usd is None else (least * usd[0], high * usd[1]),
         accepted=wanted,

@@ -17,10 +17,11 @@ from pydantic import Field
 from thousandfold.prompts import Prompt
 
 from .asking import Asker
+from .reasking import Reading, Reasks, readings_of, with_follow_ups
 from .recipe import JudgeSettings, Rubric
 from .replies import Reply, UnreadableReplyError, read_json, schema_of, without_thoughts
 from .tables import JUDGEMENTS, frame
-from .teachers.base import Ask, Message, Outcome, Purpose, Sampling
+from .teachers.base import Ask, Message, Purpose, Sampling
 from .text import conversation_text
 
 TOP_LEVEL = 4
@@ -48,6 +49,11 @@ class Judge:
     settings: JudgeSettings
     seed: int
     prompts: Mapping[str, Prompt]
+    reasks: int = 2  # of a reply that cannot be read
+
+    @property
+    def again(self) -> Reasks:
+        return Reasks(self.reasks, self.prompts["reask"])
 
 
 async def judge_drafts(
@@ -62,15 +68,16 @@ async def judge_drafts(
     if judge is None:
         return frame((_row(row, state="unjudged", reason="no judge is configured") for row in rows), JUDGEMENTS)
     asks = [level_asks(row["messages"], rubrics[row["facet"]], judge) for row in rows]
-    answers = await asker.answers([ask for group in asks for ask in group])
-    levels = [_level(group, answers) for group in asks]
+    rated = await readings_of(asker, [ask for group in asks for ask in group], read_level, reasks=judge.again)
+    levels = [_level(group, rated) for group in asks]
     evidence_asks = [
         evidence_ask(row["messages"], rubrics[row["facet"]], judge)
         if isinstance(level, float) and level >= judge.settings.evidence_from
         else None
         for row, level in zip(rows, levels, strict=True)
     ]
-    answers = await asker.answers([ask for ask in evidence_asks if ask is not None])
+    shown = [ask for ask in evidence_asks if ask is not None]
+    answers = await readings_of(asker, shown, _evidence_reply, reasks=judge.again)
     return frame(
         (
             _judged(row, rubrics[row["facet"]], group, level, ask, answers, judge.model)
@@ -105,7 +112,7 @@ def evidence_ask(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: J
 def longest_judging(rubric: Rubric, judge: Judge, *, reply_tokens: int) -> list[Ask]:
     """The asks for one text as long as a teacher may write: what a budget must hold for judging it."""
     longest = [{"role": "assistant", "content": "x" * 4 * reply_tokens}]
-    return [*level_asks(longest, rubric, judge), evidence_ask(longest, rubric, judge)]
+    return with_follow_ups([*level_asks(longest, rubric, judge), evidence_ask(longest, rubric, judge)], judge.again)
 
 
 def read_level(text: str) -> int:
@@ -160,19 +167,16 @@ def _ask(
     )
 
 
-def _level(asks: Sequence[Ask], answers: Mapping[str, Outcome]) -> float | str:
+def _level(asks: Sequence[Ask], rated: Mapping[str, Reading[int]]) -> float | str:
     """The expected level over the samples, or why there is none."""
     levels = []
     for ask in asks:
-        outcome = answers.get(ask.id)
-        if outcome is None:
+        reading = rated.get(ask.id)
+        if reading is None:
             return "the budget was spent before it was judged"
-        if outcome.text is None:
-            return f"{outcome.failure}: {outcome.detail}"
-        try:
-            levels.append(read_level(outcome.text))
-        except UnreadableReplyError as error:
-            return str(error)
+        if reading.value is None:
+            return reading.problem or "no level"
+        levels.append(reading.value)
     return sum(levels) / len(levels)
 
 
@@ -182,7 +186,7 @@ def _judged(
     level_group: Sequence[Ask],
     level: float | str,
     ask: Ask | None,
-    answers: Mapping[str, Outcome],
+    answers: Mapping[str, Reading[EvidenceReply]],
     judge: str,
 ) -> dict[str, Any]:
     common = {"judge": judge, "level_ask_id": level_group[0].id, "evidence_ask_id": ask.id if ask else None}
@@ -193,18 +197,18 @@ def _judged(
 
 
 def _evidence(
-    outcome: Outcome | None, row: Mapping[str, Any], rubric: Rubric
+    reading: Reading[EvidenceReply] | None, row: Mapping[str, Any], rubric: Rubric
 ) -> tuple[list[dict[str, str]], str | None]:
     """(spans, the judge's sentence or why there are no spans)."""
-    if outcome is None:
+    if reading is None:
         return [], None
-    if outcome.text is None:
-        return [], f"no evidence: {outcome.failure}: {outcome.detail}"
-    try:
-        reply = read_json(outcome.text, EvidenceReply)
-    except UnreadableReplyError as error:
-        return [], f"no evidence: {error}"
-    return verbatim(reply.items, row["messages"], rubric), reply.reason or None
+    if reading.value is None:
+        return [], f"no evidence: {reading.problem}"
+    return verbatim(reading.value.items, row["messages"], rubric), reading.value.reason or None
+
+
+def _evidence_reply(text: str) -> EvidenceReply:
+    return read_json(text, EvidenceReply)
 
 
 def _row(row: Mapping[str, Any], **known: Any) -> dict[str, Any]:

@@ -7,49 +7,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-from .errors import DamageError, StorageError
-from .teachers.base import Ask, Failure, Outcome, Usage
+from .ledger_schema import FORMAT, address, bring_up_to_date, format_of, read_as_newest, trouble
+from .teachers.base import Ask, Failure, Outcome, TokenLogprob, Usage
 from .text import storable
-
-APPLICATION_ID = 0x7466_6C64  # "tfld": tells our file from any other SQLite file
-FORMAT = 1
-
-_SCHEMA = """
-CREATE TABLE outcomes (
-    ask_id TEXT PRIMARY KEY,
-    model TEXT NOT NULL,
-    purpose TEXT NOT NULL,
-    request BLOB NOT NULL,          -- zlib of the JSON of messages, sampling, schema, draw
-    reply BLOB,                     -- zlib of the text; NULL for a final failure
-    finish_reason TEXT,
-    failure TEXT,
-    detail TEXT NOT NULL,
-    prompt_tokens INTEGER,
-    completion_tokens INTEGER,
-    cost_microusd INTEGER,          -- NULL: price or usage unknown
-    counted_tokens INTEGER NOT NULL,    -- what a limit counts: the worst case where the usage is unknown
-    counted_microusd INTEGER NOT NULL,
-    served_model TEXT,
-    attempts INTEGER NOT NULL,
-    seconds REAL NOT NULL,
-    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
-) WITHOUT ROWID;
-CREATE TABLE notes (                -- what a run must remember besides replies: key -> JSON
-    key TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True)
@@ -73,6 +43,20 @@ class Spent:
     unpriced: int = 0  # replies whose price or usage is unknown
     counted_tokens: int = 0  # what a limit counts, as in Charge
     counted_microusd: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cache_told_tokens: int = 0  # of the prompts whose provider said how much of them was cached
+    reasked: int = 0  # replies that were asked for again because those before them could not be read
+
+    @property
+    def cached_share(self) -> float | None:
+        """Of the prompt tokens of which it is known, how many came from a cache; None where nobody said."""
+        return self.cached_share_since(Spent())
+
+    def cached_share_since(self, before: Spent) -> float | None:
+        """The same of what came after `before`."""
+        told = self.cache_told_tokens - before.cache_told_tokens
+        return (self.cached_tokens - before.cached_tokens) / told if told else None
 
 
 class Ledger:
@@ -83,41 +67,26 @@ class Ledger:
         self._lock = threading.Lock()
         with self._guarded():
             self._db = sqlite3.connect(
-                _address(path, read_only=read_only), uri=True, check_same_thread=False, isolation_level=None
+                address(path, read_only=read_only), uri=True, check_same_thread=False, isolation_level=None
             )
             try:
                 self._db.execute("PRAGMA busy_timeout = 10000")
-                self._recognise(may_be_new=not read_only)
+                version = format_of(self._db, path, may_be_new=not read_only)
                 if read_only:
+                    read_as_newest(self._db, version)
                     self._db.execute("PRAGMA query_only = ON")
                 else:
-                    self._prepare()
+                    self._prepare(version)
             except BaseException:
                 self._db.close()
                 raise
 
-    def _recognise(self, *, may_be_new: bool) -> None:
-        """Raises DamageError unless the file is ours; one without tables is a run's that died as it began."""
-        application = self._db.execute("PRAGMA application_id").fetchone()[0]
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        empty = not self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        new = may_be_new and empty and (application, version) == (0, 0)
-        if not new and (application, version) != (APPLICATION_ID, FORMAT):
-            raise DamageError(
-                what=f"{self.path} is no ledger of this version (application {application:#x}, {version})",
-                why="replies read from a file of another shape could be wrong",
-                do="use the thousandfold version that wrote it, or another output directory",
-            )
-
-    def _prepare(self) -> None:
+    def _prepare(self, version: int) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'outcomes'").fetchone():
+        if version < FORMAT:
             with self._transaction():
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._db.execute(f"PRAGMA user_version = {FORMAT}")
+                bring_up_to_date(self._db, version)
 
     def get_many(self, ask_ids: Sequence[str]) -> dict[str, Outcome]:
         """ask id -> its outcome, for those that are in the ledger."""
@@ -126,7 +95,8 @@ class Ledger:
             for part in _parts(ask_ids):
                 rows = self._db.execute(
                     "SELECT ask_id, reply, finish_reason, failure, detail, prompt_tokens, completion_tokens,"
-                    " served_model, attempts, seconds FROM outcomes"
+                    " served_model, attempts, seconds, cached_tokens, reasoning_tokens, latency, fingerprint, logprobs"
+                    " FROM outcomes"
                     f" WHERE ask_id IN ({','.join('?' * len(part))})",
                     part,
                 )
@@ -145,10 +115,12 @@ class Ledger:
                 f"INSERT INTO outcomes ({_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS.split(',')))})"
                 " ON CONFLICT (ask_id) DO UPDATE SET (reply, finish_reason, failure, detail, prompt_tokens,"
                 " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts,"
-                " seconds, at) = (excluded.reply, excluded.finish_reason, excluded.failure, excluded.detail,"
+                " seconds, cached_tokens, reasoning_tokens, latency, fingerprint, logprobs, at)"
+                " = (excluded.reply, excluded.finish_reason, excluded.failure, excluded.detail,"
                 " excluded.prompt_tokens, excluded.completion_tokens, excluded.cost_microusd,"
                 " counted_tokens + excluded.counted_tokens, counted_microusd + excluded.counted_microusd,"
-                " excluded.served_model, excluded.attempts, excluded.seconds, excluded.at)"
+                " excluded.served_model, excluded.attempts, excluded.seconds, excluded.cached_tokens,"
+                " excluded.reasoning_tokens, excluded.latency, excluded.fingerprint, excluded.logprobs, excluded.at)"
                 " WHERE outcomes.failure IS NOT NULL",
                 rows,
             )
@@ -159,15 +131,53 @@ class Ledger:
             row = self._db.execute("SELECT model, request FROM outcomes WHERE ask_id = ?", (ask_id,)).fetchone()
         return None if row is None else (row[0], json.loads(zlib.decompress(row[1])))
 
-    def costs(self, ask_ids: Sequence[str]) -> dict[str, tuple[int | None, int]]:
-        """ask id -> (micro-dollars, None where unknown; tokens as a limit counts them), for those in the ledger."""
-        found: dict[str, tuple[int | None, int]] = {}
+    def follow_ups(self, ask_ids: Sequence[str]) -> dict[str, list[str]]:
+        """ask id -> ids of the asks that asked again for its reply, the first one first; only where there are some."""
+        found: dict[str, list[tuple[int, str]]] = {}
         with self._lock, self._guarded():
             for part in _parts(ask_ids):
                 rows = self._db.execute(
-                    "SELECT ask_id, cost_microusd, counted_tokens FROM outcomes"
-                    f" WHERE ask_id IN ({','.join('?' * len(part))})",
+                    f"SELECT follows, ask_id, request FROM outcomes WHERE follows IN ({','.join('?' * len(part))})",
                     part,
+                )
+                for first, ask_id, request in rows:  # each repeats the conversation of the one before it
+                    turns = len(json.loads(zlib.decompress(request))["messages"])
+                    found.setdefault(first, []).append((turns, ask_id))
+        return {first: [ask_id for _, ask_id in sorted(later)] for first, later in found.items()}
+
+    def put_unreadable(self, reasons: Mapping[str, str]) -> None:
+        """Notes with each reply (ask id -> reason) why it could not be read; a reason that is noted already stays."""
+        rows = [(storable(reason), ask_id) for ask_id, reason in reasons.items()]
+        with self._lock, self._guarded(), self._transaction():
+            self._db.executemany("UPDATE outcomes SET unreadable = ? WHERE ask_id = ? AND unreadable IS NULL", rows)
+
+    def unreadable(self, ask_ids: Sequence[str]) -> dict[str, str]:
+        """ask id -> why its reply could not be read, for those of which that is noted."""
+        found: dict[str, str] = {}
+        with self._lock, self._guarded():
+            for part in _parts(ask_ids):
+                places = ",".join("?" * len(part))
+                rows = self._db.execute(
+                    f"SELECT ask_id, unreadable FROM outcomes WHERE unreadable IS NOT NULL AND ask_id IN ({places})",
+                    part,
+                )
+                found.update(rows)
+        return found
+
+    def costs(self, ask_ids: Sequence[str]) -> dict[str, tuple[int | None, int]]:
+        """ask id -> (micro-dollars, None where unknown; tokens as a limit counts them), for those in the ledger.
+
+        What asking again for a reply that could be read has cost is in them.
+        """
+        found: dict[str, tuple[int | None, int]] = {}
+        with self._lock, self._guarded():
+            for part in _parts(ask_ids):
+                places = ",".join("?" * len(part))
+                rows = self._db.execute(
+                    "SELECT coalesce(follows, ask_id), iif(count(cost_microusd) = count(*), sum(cost_microusd), NULL),"
+                    f" sum(counted_tokens) FROM outcomes WHERE ask_id IN ({places}) OR follows IN ({places})"
+                    " GROUP BY 1",
+                    (*part, *part),
                 )
                 found.update((row[0], (row[1], row[2])) for row in rows)
         return found
@@ -178,7 +188,8 @@ class Ledger:
                 "SELECT count(reply), count(failure), coalesce(sum(prompt_tokens), 0),"
                 " coalesce(sum(completion_tokens), 0), coalesce(sum(cost_microusd), 0),"
                 " sum(reply IS NOT NULL AND cost_microusd IS NULL), sum(counted_tokens),"
-                " sum(counted_microusd) FROM outcomes"
+                " sum(counted_microusd), sum(cached_tokens), sum(reasoning_tokens),"
+                " sum(iif(cached_tokens IS NULL, 0, prompt_tokens)), count(follows) FROM outcomes"
             ).fetchone()
         return Spent(*(int(x or 0) for x in row))
 
@@ -239,25 +250,13 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, zlib.error, UnicodeDecodeError) as error:
-            raise self._trouble(error) from error
-
-    def _trouble(self, error: Exception) -> DamageError | StorageError:
-        if isinstance(error, sqlite3.OperationalError):
-            return StorageError(
-                what=f"the ledger {self.path} cannot be written or read: {error}",
-                why="a reply that is not on disk must not be used, so the run stops; all before it is safe",
-                do="free space or mend the permissions, then run the same command again: it resumes",
-            )
-        return DamageError(
-            what=f"the ledger {self.path} is damaged: {error}",
-            why="it holds every reply that was paid for",
-            do="restore it from a copy, or move it away to start anew",
-        )
+            raise trouble(self.path, error) from error
 
 
 _COLUMNS = (
     "ask_id, model, purpose, request, reply, finish_reason, failure, detail, prompt_tokens,"
-    " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts, seconds"
+    " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts, seconds,"
+    " cached_tokens, reasoning_tokens, latency, fingerprint, logprobs, follows"
 )
 
 
@@ -271,28 +270,11 @@ def as_stored(outcome: Outcome) -> Outcome:
 
     A reply is used in this form from the start, so that a first run and its replay see the same.
     """
-    words = {name: getattr(outcome, name) for name in ("text", "finish_reason", "detail", "served_model")}
+    words = {
+        name: getattr(outcome, name) for name in ("text", "finish_reason", "detail", "served_model", "fingerprint")
+    }
     clean: dict[str, Any] = {name: storable(word) for name, word in words.items() if word is not None}
     return replace(outcome, **clean)
-
-
-def _address(path: Path, *, read_only: bool) -> str:
-    """SQLite's URI for `path`.
-
-    A reader that may write opens the file as a writer does, because only such a connection removes the -wal
-    when it closes; what it may not do is forbidden by `query_only`. On a medium where nothing can be
-    written there is no -wal to be read, and SQLite must be told so.
-    """
-    path = path.resolve()
-    if not read_only:
-        mode = "mode=rwc"
-    elif os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
-        mode = "mode=rw"
-    elif path.with_name(path.name + "-wal").exists():
-        mode = "mode=ro"
-    else:
-        mode = "mode=ro&immutable=1"
-    return f"{path.as_uri()}?{mode}"
 
 
 def _row(ask: Ask, outcome: Outcome, charge: Charge) -> tuple[Any, ...]:
@@ -324,6 +306,12 @@ def _row(ask: Ask, outcome: Outcome, charge: Charge) -> tuple[Any, ...]:
         outcome.served_model,
         outcome.attempts,
         outcome.seconds,
+        outcome.usage.cached_tokens,
+        outcome.usage.reasoning_tokens,
+        outcome.latency_seconds,
+        outcome.fingerprint,
+        None if outcome.logprobs is None else zlib.compress(json.dumps(outcome.logprobs).encode(), 1),
+        ask.follows,
     )
 
 
@@ -334,8 +322,18 @@ def _outcome(row: tuple[Any, ...]) -> Outcome:
         finish_reason=row[2],
         failure=cast("Failure | None", row[3]),
         detail=row[4],
-        usage=Usage(row[5], row[6]),
+        usage=Usage(row[5], row[6], row[10], row[11]),
         served_model=row[7],
         attempts=row[8],
         seconds=row[9],
+        latency_seconds=row[12],
+        fingerprint=row[13],
+        logprobs=None if row[14] is None else _logprobs(row[14]),
+    )
+
+
+def _logprobs(packed: bytes) -> tuple[TokenLogprob, ...]:
+    return tuple(
+        TokenLogprob(token, value, tuple((other, chance) for other, chance in others))
+        for token, value, others in json.loads(zlib.decompress(packed))
     )

@@ -167,7 +167,7 @@ def make_asker(
 
 
 def judge_of(recipe: Recipe, judge: Teacher) -> Judge:
-    return Judge(judge.model, recipe.settings.judge, recipe.settings.seed, recipe.prompts)
+    return Judge(judge.model, recipe.settings.judge, recipe.settings.seed, recipe.prompts, recipe.settings.run.reasks)
 
 
 def check_contexts(recipe: Recipe) -> None:

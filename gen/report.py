@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -19,7 +18,7 @@ from .errors import OutputError
 from .expression_report import expression_table
 from .output import Output
 from .recipe import Recipe
-from .release import check_release, read_manifest, read_table
+from .release import check_release, read_manifest
 from .text import on_screen
 
 PIPED_WIDTH = 120
@@ -53,6 +52,8 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     """What a run says last: the funnel, the cost, and what is short."""
     paid = "cost unknown (no price given)" if summary["paid_usd"] is None else f"paid {summary['paid_usd']:.4f} USD"
     lines = [f"asked {summary['asked']}, replayed {summary['replayed']}, {paid}, rounds {summary['rounds']}"]
+    if summary.get("cached_share") is not None:
+        lines.append(f"{summary['cached_share']:.0%} of the prompt tokens came from the provider's cache")
     if summary["judged"] == "unjudged":
         lines.append("unjudged: no judge was configured, so form decided the order; the release says so")
     lines += [f"short: {s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in summary["shortfalls"]]
@@ -132,12 +133,12 @@ def preview_report(recipe: Recipe, state: Any) -> Iterator[RenderableType]:
         context = contexts[draft["context_id"]]
         levels = " · ".join(f"{axis}: {context[axis]}" for axis in recipe.axes)
         parts: list[RenderableType] = [Text(levels, style="dim"), Text("")]
-        parts += list(_conversation(draft["messages"] or [], draft["because"]))
+        parts += list(conversation_lines(draft["messages"] or [], draft["because"]))
         parts.append(Text(_outcome(draft, dropped.get(draft["id"]), judged.get(draft["id"])), style="bold"))
         yield Panel(Group(*parts), title=Text(draft["id"]), title_align="left")
 
 
-def _conversation(messages: Sequence[Mapping[str, str]], because: str | None) -> Iterator[Text]:
+def conversation_lines(messages: Sequence[Mapping[str, str]], because: str | None) -> Iterator[Text]:
     for turn in messages:
         text = Text(f"{turn['role']}: ", style="bold cyan" if turn["role"] == "user" else "bold green")
         body = Text(on_screen(turn["content"]), style="none")
@@ -264,85 +265,3 @@ def damage_of(output: Output) -> list[str]:
     with output.ledger(read_only=True) as ledger:
         findings += [f"ledger.sqlite: {finding}" for finding in ledger.check()]
     return findings
-
-
-def descent(output: Output, draft_id: str) -> dict[str, Any]:
-    """One draft walked back to its seed: selection, judgement, verdicts, prompts, context, seed.
-
-    Looked up in the newest release first. Raises OutputError for an id that no release holds.
-    """
-    latest = output.latest()
-    releases = sorted(output.releases(), key=lambda p: (p == latest, p.name), reverse=True)
-    for release in releases:
-        found = _row_of(release, "drafts", "id", draft_id)
-        if found is not None:
-            return _descent_in(output, release, found)
-    raise OutputError(
-        what=f"no release in {str(output.path)!r} holds the id {draft_id!r}",
-        why="ids are those of drafts: the `id` of a line in train/sft.jsonl, or one from tables/drafts.parquet",
-        do=f"copy one from {latest / 'train' / 'sft.jsonl' if latest else 'a release'}",
-    )
-
-
-def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict[str, Any]:
-    context = _row_of(release, "contexts", "id", draft["context_id"]) or {}
-    with output.ledger(read_only=True) as ledger:
-        asks = {
-            name: {"ask": ask_id, "model": sent[0], "messages": sent[1]["messages"]}
-            for name, ask_id in (("scenario", draft["scenario_ask_id"]), ("exemplar", draft["ask_id"]))
-            if ask_id and (sent := ledger.request(ask_id))
-        }
-    verdicts = read_table(release, "verdicts").filter(pl.col("id") == draft["id"]).to_dicts()
-    return {
-        "release": release.name,
-        "id": draft["id"],
-        "selection": _row_of(release, "selection", "id", draft["id"]),
-        "judgement": _row_of(release, "judgements", "id", draft["id"]),
-        "verdicts": verdicts,
-        "draft": dict(draft),
-        "asks": asks,
-        "context": context,
-        "seed": _row_of(release, "seeds", "id", context.get("seed_id", "")),
-        "prompts": read_manifest(release)["prompts"],
-    }
-
-
-def _row_of(release: Path, table: str, column: str, value: str) -> dict[str, Any] | None:
-    rows = read_table(release, table).filter(pl.col(column) == value)
-    return rows.row(0, named=True) if rows.height else None
-
-
-def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
-    """`descent` for a person, from the training line down to the seed."""
-    draft, context, seed = found["draft"], found["context"], found["seed"] or {}
-    selection, judgement = found["selection"], found["judgement"]
-    yield Text(f"{found['id']} in release {found['release']}", style="bold")
-    if selection and selection["selected"]:
-        yield _line("selection", f"rank {selection['rank']}, gain {selection['gain']:.3f}: {selection['reason']}")
-    else:
-        yield _line("selection", "not selected" if selection else "not in the pool")
-    if judgement:
-        level = judgement["state"] if judgement["level"] is None else f"level {judgement['level']:g} of 4"
-        yield _line("judgement", f"{level} by {judgement['judge']}: {judgement['reason'] or 'no remark'}")
-        for span in judgement["spans"]:
-            yield _line("", f"{span['item']}: “{span['span']}”")
-    for verdict in found["verdicts"]:
-        said = "kept" if verdict["kept"] else f"dropped: {verdict['reason']}"
-        twin = f", twin {verdict['twin']}" if verdict["twin"] else ""
-        measured = "" if verdict["measured"] is None else f" (measured {verdict['measured']:g}"
-        limit = "" if verdict["limit"] is None else f", limit {verdict['limit']:g}"
-        yield _line("verdict", f"{verdict['filter']}: {said}{measured}{limit}{')' if measured else ''}{twin}")
-    yield _line("draft", f"draw {draft['draw']} in round {draft['round']} by {draft['teacher']}")
-    yield _line("situation", draft["scenario"])
-    for name, ask in found["asks"].items():
-        prompt = found["prompts"].get(name, "")[:12]
-        yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {name}.md (sha256 {prompt}…)")
-    levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
-    yield _line("context", f"{context.get('id')}: {levels}")
-    yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
-    yield Text("")
-    yield from _conversation(draft["messages"] or [], draft["because"])
-
-
-def _line(name: str, text: str) -> Text:
-    return Text(f"{name:<10} ", style="dim") + Text(on_screen(text, width=2000), style="none")

@@ -28,7 +28,9 @@ class _ModelSettings(Part):
     attempts: int = Field(default=8, ge=1, le=50)  # the waits between them outlast an outage of a minute
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
-    structured: Literal["json_schema", "json_object", "text"] = "json_schema"
+    # auto: the first of the three others that the endpoint takes, found out once and noted in the ledger.
+    structured: Literal["auto", "json_schema", "json_object", "text"] = "auto"
+    logprobs: int = Field(default=0, ge=0, le=20)  # likeliest tokens kept in each place of a reply; 0: none asked for
     engine: dict[str, Any] = {}  # keyword arguments of vllm.LLM, for vllm: models
 
 
@@ -113,6 +115,8 @@ class TicSettings(Part):
 
 class RunSettings(Part):
     max_rounds: int = Field(default=8, ge=1)
+    # Of a reply that cannot be read, with the error shown to the model. What two do not mend, a third hardly does.
+    reasks: int = Field(default=2, ge=0, le=2)
     # Failures before a level, or a pair of levels, may be given up: three contexts, each drawn three times.
     cell_cap: int = Field(default=9, ge=2, le=1000)
     # None: as many as the server takes, found out as the run goes.

@@ -140,7 +140,11 @@ def facts_of(
             "usd": None if spent.unpriced else spent.microusd / 1e6,
             "prompt_tokens": spent.prompt_tokens,
             "completion_tokens": spent.completion_tokens,
+            "cached_tokens": spent.cached_tokens,
+            "cached_share": spent.cached_share,  # of the prompt tokens of which it is known; null: of none
+            "reasoning_tokens": spent.reasoning_tokens,
             "replies": spent.replies,
+            "reasked": spent.reasked,
             "failures": spent.failures,
         },
         "rounds": state.rounds,

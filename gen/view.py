@@ -101,6 +101,9 @@ class View:
         while self._asked and self._asked[0][0] < now - RATE_SECONDS:
             self._asked.popleft()
 
+    def _on_reasked(self, fields: Any) -> None:
+        self._total[fields["purpose"]] += fields["count"]
+
     def _on_verdicts(self, fields: Any) -> None:
         self._dropped.update(fields["dropped"])
 

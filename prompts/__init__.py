@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "Prompt", "PromptError", "as_data", "load"]
 
-NAMES = ("control_exemplar", "control_scenario", "evidence", "exemplar", "level", "scenario")
-"""The questions, each a file `<name>.md`. Those for control ask for situations in which the value is not called for."""
+NAMES = ("checkup", "control_exemplar", "control_scenario", "evidence", "exemplar", "level", "reask", "scenario")
+"""The questions, each a file `<name>.md`. Those for control ask for situations in which the value is not called for;
+`reask` wants a reply again that could not be read, `checkup` is what `thousandfold models` asks."""
 
 _FIELDS = {
     "scenario": {"definition", "card", "exemplar", "how_many"},
@@ -29,6 +30,8 @@ _FIELDS = {
     "control_exemplar": {"definition", "card", "exemplar", "situation"},
     "level": {"facet", "rubric", "levels", "conversation"},
     "evidence": {"facet", "rubric", "items", "conversation"},
+    "reask": {"problem"},
+    "checkup": {"facet"},
 }
 """What the rooms can fill in; a prompt may use fewer, never others."""
 

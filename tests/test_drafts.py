@@ -96,7 +96,7 @@ def scripted(by_context: Sequence[Callable[[Ask], str | Outcome]]) -> Callable[[
     cards: list[str] = []
 
     def reply(ask: Ask) -> str | Outcome:
-        shown = ask.messages[-1].content.split("<card>")[1].split("</card>")[0]
+        shown = ask.messages[1].content.split("<card>")[1].split("</card>")[0]
         if shown not in cards:
             cards.append(shown)
         return by_context[cards.index(shown)](ask)
@@ -225,10 +225,11 @@ def test_the_text_not_to_be_echoed_is_the_instruction_the_card_and_the_situation
     assert len(card(respect, row).splitlines()) == 8
 
 
-def test_the_longest_path_is_the_two_asks_of_a_draft(respect: Recipe) -> None:
+def test_the_longest_path_is_the_two_asks_of_a_draft_and_what_may_follow_each(respect: Recipe) -> None:
     [row] = contexts_of(respect, 1).rows(named=True)
     path = longest_path(respect, read_seeds(respect), row, "test:writer")
-    assert [ask.purpose for ask in path] == ["scenario", "exemplar"]
+    assert [ask.purpose for ask in path] == ["scenario"] * 3 + ["exemplar"] * 3
+    assert [ask.follows for ask in path] == [None, *[path[0].id] * 2, None, *[path[3].id] * 2]
     assert all(ask.sampling.max_tokens == 2048 for ask in path)
 
 

@@ -174,14 +174,14 @@ def test_the_level_is_asked_for_without_reasons_and_evidence_apart(recipe: Recip
 
 
 @pytest.mark.parametrize(
-    ("reply", "reason"),
+    ("reply", "reason", "times"),
     [
-        ("Level three", "the judge was asked for one digit 0 to 4 and wrote 'Level three'"),
-        (Outcome("", failure="refused", detail="will not rate"), "refused: will not rate"),
+        ("Level three", "the judge was asked for one digit 0 to 4 and wrote 'Level three'", 3),
+        (Outcome("", failure="refused", detail="will not rate"), "refused: will not rate", 1),
     ],
 )
 def test_a_judge_that_cannot_be_read_or_fails_leaves_the_row_unscored_which_is_not_zero(
-    recipe: Recipe, ledger: Ledger, reply: str | Outcome, reason: str
+    recipe: Recipe, ledger: Ledger, reply: str | Outcome, reason: str, times: int
 ) -> None:
     def say(ask: Ask) -> str | Outcome:
         return reply if isinstance(reply, str) else Outcome(ask.id, failure=reply.failure, detail=reply.detail)
@@ -190,7 +190,7 @@ def test_a_judge_that_cannot_be_read_or_fails_leaves_the_row_unscored_which_is_n
     [row] = judged(recipe, judge, ledger)
     assert (row["state"], row["level"], row["score"], row["spans"]) == ("unscored", None, None, [])
     assert (row["reason"], row["judge"], row["evidence_ask_id"]) == (reason, "test:judge", None)
-    assert [ask.purpose for ask in judge.asked] == ["level"]
+    assert [ask.purpose for ask in judge.asked] == ["level"] * times
 
 
 def test_zero_is_a_score(recipe: Recipe, ledger: Ledger) -> None:
@@ -315,5 +315,6 @@ def test_the_rehearsal_judge_scores_alike_whatever_the_order_and_on_replay(recip
 def test_the_longest_judging_holds_a_text_of_all_the_tokens_a_teacher_may_write(recipe: Recipe) -> None:
     judge = judge_of(recipe, samples=3)
     path = longest_judging(recipe.rubrics[FACET], judge, reply_tokens=100)
-    assert [ask.purpose for ask in path] == ["level", "level", "level", "evidence"]
-    assert all("x" * 400 in ask.messages[-1].content for ask in path)
+    assert [ask.purpose for ask in path if ask.follows is None] == ["level", "level", "level", "evidence"]
+    assert all("x" * 400 in ask.messages[1].content for ask in path)
+    assert len(path) == 4 * 3  # each may be asked for again, twice

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from thousandfold.gen.errors import DamageError, StorageError
-from thousandfold.gen.ledger import APPLICATION_ID, Charge, Ledger, Spent
+from thousandfold.gen.ledger import Charge, Ledger, Spent
+from thousandfold.gen.ledger_schema import APPLICATION_ID
 from thousandfold.gen.teachers.base import Ask, Message, Outcome, Sampling, Usage
 
 from ._asks import FREE, ask, asks, failure, reply

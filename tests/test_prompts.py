@@ -21,7 +21,11 @@ FIELDS = {
     "control_exemplar": ("definition", "card", "exemplar", "situation"),
     "level": ("facet", "rubric", "levels", "conversation"),
     "evidence": ("facet", "rubric", "items", "conversation"),
+    "reask": ("problem",),
+    "checkup": ("facet",),
 }
+
+ALONE = ("checkup", "reask")  # questions of one message
 
 
 def own(folder: Path, text: str, name: str = "level") -> Prompt:
@@ -41,8 +45,8 @@ def test_every_question_has_its_file_and_no_file_is_without_a_question() -> None
 def test_every_field_of_a_shipped_prompt_arrives_unescaped(name: str) -> None:
     fields = {field: f"[{field}] {ODD}" for field in FIELDS[name]}
     rendered = load(name).render(**fields)
-    assert [role for role, _ in rendered] == ["system", "user"]
-    assert all(text in rendered[1][1] for text in fields.values())
+    assert [role for role, _ in rendered] == ["system", "user"][name in ALONE :]
+    assert all(text in rendered[-1][1] for text in fields.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,15 +58,25 @@ def test_the_words_around_the_fields_are_those_of_the_file(name: str) -> None:
     assert load(name).render(**fields) == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("place", range(4))
-def test_a_missing_field_fails(name: str, place: int) -> None:
-    missing = FIELDS[name][place]
+@pytest.mark.parametrize(("name", "missing"), [(name, field) for name in NAMES for field in FIELDS[name]])
+def test_a_missing_field_fails(name: str, missing: str) -> None:
     fields = {field: "x" for field in FIELDS[name] if field != missing}
     with pytest.raises(PromptError) as caught:
         load(name).render(**fields)
     assert caught.value.what == f"the prompt {name}.md needs {missing}, which was not given"
     assert caught.value.why == "a question with a hole in it would be asked and paid for"
+
+
+# From what is the same in every ask of a room to what is this ask's own: providers keep the beginnings of prompts.
+CONSTANT_FIRST = ("facet", "definition", "rubric", "levels", "items", "exemplar", "card", "situation", "conversation")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ALONE])
+def test_what_is_constant_comes_first(name: str) -> None:
+    text = load(name).text
+    places = [text.index(f"{{{field}}}") for field in CONSTANT_FIRST if field in FIELDS[name]]
+    assert places == sorted(places)
+    assert "{" not in load(name).sections[0][1].replace("{{", "").replace("}}", "")
 
 
 def test_an_empty_field_is_not_a_missing_one() -> None:

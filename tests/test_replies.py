@@ -37,9 +37,14 @@ NOTE = Note(title="One", marks=(1, 2), share=0.5)
         f"Sure! ```json\n{GOOD}\n``` as asked",
         GOOD.replace("}", ', "aside": {"mood": null}}'),
         "\ufeff" + GOOD,
+        f"In the form {{title, marks}} that you want, with {{ }} around it: {GOOD}",
+        f'You gave {{"kind": "note"}}, and I give {GOOD}',
+        f"<think>Shall I write {{x}} or {GOOD.replace('One', 'Two')}?</think>\n{GOOD}",
+        f"Hmm, {GOOD.replace('One', 'Two')} is too short.\n</think>\n\n{GOOD}",
     ],
-    ids=["bare", "blanks", "fence", "plain fence", "tight fence", "prose", "prose and fence", "extra key", "mark"],
-)
+    ids=["bare", "blanks", "fence", "plain fence", "tight fence", "prose", "prose and fence", "extra key", "mark",
+         "braces in prose", "another object first", "thoughts", "the end of thoughts"],
+)  # fmt: skip
 def test_the_object_is_found_however_it_is_wrapped(text: str) -> None:
     assert read_json(text, Note) == NOTE
 
@@ -105,3 +110,18 @@ def test_the_schema_is_in_the_strict_form_that_servers_enforce() -> None:
     assert set(parts) == {("notes",), ("title", "marks", "share")}
     assert all(part["required"] == list(names) for names, part in parts.items())
     assert all(part["additionalProperties"] is False for part in parts.values())
+
+
+def test_no_part_of_a_broken_object_is_taken_for_the_reply() -> None:
+    with pytest.raises(UnreadableReplyError, match=r"^the JSON in the reply is broken: Expecting ',' delimiter$"):
+        read_json('{"notes": [' + GOOD + " " + GOOD, Note)
+
+
+def test_a_closing_tag_in_a_string_ends_no_thought() -> None:
+    assert read_json('{"title": "a </think> b"}', Note) == Note(title="a </think> b")
+    assert read_json('```json\n{"title": "a </think> b"}\n```', Note) == Note(title="a </think> b")
+
+
+def test_many_braces_do_not_take_long() -> None:
+    with pytest.raises(UnreadableReplyError):
+        read_json("{" * 200_000, Note)

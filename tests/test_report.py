@@ -11,7 +11,9 @@ import pytest
 from rich.console import RenderableType
 
 from thousandfold import gen
+from thousandfold.gen import Ask, Outcome, Usage
 from thousandfold.gen.ahead import preview
+from thousandfold.gen.descent import descent, descent_report
 from thousandfold.gen.errors import DamageError, OutputError
 from thousandfold.gen.output import Output
 from thousandfold.gen.report import (
@@ -19,8 +21,6 @@ from thousandfold.gen.report import (
     closing,
     console,
     damage_of,
-    descent,
-    descent_report,
     funnel_table,
     plan_report,
     preview_report,
@@ -71,6 +71,7 @@ def test_the_funnel_names_what_was_dropped_beside_the_step() -> None:
     [
         ({}, "asked 10, replayed 5, paid 0.2500 USD, rounds 2"),
         ({"paid_usd": None}, "cost unknown (no price given)"),
+        ({"cached_share": 0.625}, "62% of the prompt tokens came from the provider's cache"),
         ({"judged": "unjudged"}, "unjudged: no judge was configured"),
         ({"new": False}, "nothing changed: the release that stands holds the same content"),
         ({"accepted": 12}, "12 of 40 exemplars"),
@@ -141,6 +142,34 @@ def test_a_state_counts_what_is_there(output: Output) -> None:
     assert "cost unknown" in unfinished
 
 
+def test_how_much_of_the_prompts_was_cached_is_told_by_run_card_and_manifest(tmp_path: Path) -> None:
+    def cached(ask: Ask) -> Outcome:
+        told = 60 if ask.purpose == "exemplar" else 0
+        return Outcome(ask.id, text=plain_reply(ask), usage=Usage(100, 50, cached_tokens=told, reasoning_tokens=9))
+
+    run = gen.run(RESPECT, size=4, out=tmp_path, teacher=Scripted(cached), judge="none")
+    assert run.release is not None
+    asked = run.summary["asked"]
+    cost = json.loads((run.release / "manifest.json").read_text())["cost"]
+    assert run.summary["cached_share"] == cost["cached_share"] == 0.3  # as many situations as exemplars
+    assert (cost["cached_tokens"], cost["reasoning_tokens"], cost["reasked"]) == (30 * asked, 9 * asked, 0)
+    words = "30% of the prompt tokens came from the provider's cache"
+    assert words in (run.release / "README.md").read_text()
+    assert words in text_of(closing(run.summary, rehearsal=False))
+    again = gen.run(RESPECT, size=4, out=tmp_path, teacher=Scripted(cached), judge="none")
+    assert again.summary["cached_share"] is None  # nothing was asked
+    assert "cache" not in text_of(closing(again.summary, rehearsal=False))
+
+
+def test_where_nobody_tells_of_a_cache_nothing_is_said(output: Output) -> None:
+    latest = output.latest()
+    assert latest is not None
+    cost = json.loads((latest / "manifest.json").read_text())["cost"]
+    assert (cost["cached_share"], cost["cached_tokens"]) == (None, 0)
+    assert cost["reasked"] > 0
+    assert "cache" not in (latest / "README.md").read_text()
+
+
 def test_descent_leads_from_a_line_to_its_seed(output: Output) -> None:
     exemplar = gen.load(output.path).exemplars.row(0, named=True)
     found = descent(output, exemplar["id"])
@@ -176,6 +205,35 @@ def test_descent_explains_what_was_dropped_and_what_was_not_selected(output: Out
     assert "not in the pool" in said
     left = selection.filter(~pl.col("selected"))["id"][0]
     assert "not selected" in text_of(*descent_report(descent(output, left)))
+
+
+def test_descent_shows_the_replies_that_could_not_be_read_on_the_way(output: Output) -> None:
+    latest = output.latest()
+    assert latest is not None
+    drafts = pl.read_parquet(latest / "tables" / "drafts.parquet")["id"].to_list()
+    unread = [found for draft_id in drafts if (found := descent(output, draft_id))["unreadable"]]
+    assert unread, "a third is cut off, half of them in their JSON"
+    [first, *_] = unread[0]["unreadable"]
+    assert first["question"] == "exemplar"
+    assert first["ask"] == unread[0]["asks"]["exemplar"]["ask"]
+    assert first["reason"].startswith("the JSON in the reply is broken: ")
+    said = text_of(*descent_report(unread[0]))
+    assert f"exemplar: {first['ask']}: the JSON in the reply is broken" in " ".join(said.split())
+
+
+def test_descent_says_why_a_draft_has_no_text_after_the_last_try(tmp_path: Path) -> None:
+    def writes(ask: Ask) -> str:
+        first = ask.follows or ask.id
+        return '{"messages": [' if ask.purpose == "exemplar" and first < "a-4" else plain_reply(ask)
+
+    run = gen.run(RESPECT, size=8, out=tmp_path, teacher=Scripted(writes), judge="none")
+    assert run.release is not None
+    verdicts = pl.read_parquet(run.release / "tables" / "verdicts.parquet")
+    unreadable = verdicts.filter(pl.col("reason") == "unreadable")["id"].to_list()
+    assert unreadable
+    found = descent(Output(tmp_path), unreadable[0])
+    assert [one["reason"] for one in found["unreadable"]] == [found["draft"]["problem"]] * 3
+    assert found["draft"]["messages"] is None
 
 
 def test_descent_of_an_unknown_id_says_where_ids_stand(output: Output) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 Purpose = Literal["scenario", "exemplar", "level", "evidence"]
 Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken"]
@@ -35,6 +35,7 @@ class Ask:
     The id is a hash of all that can change the answer. What is left out, and why:
 
         purpose      a label for reports; the words of the question are in `messages`
+        follows      what it follows stands in `messages`, too
         port, URL    the same model served elsewhere is the same model
         concurrency, deadline, path, clock: none of them changes a reply
     """
@@ -45,6 +46,7 @@ class Ask:
     schema: Mapping[str, Any] | None = None  # JSON schema of the reply, or None for plain text
     draw: int = 0  # k-th sample of the same question
     purpose: Purpose = "exemplar"
+    follows: str | None = None  # id of the first ask, where this one only says what was wrong with its reply
 
     @cached_property
     def id(self) -> str:
@@ -74,6 +76,16 @@ class Usage:
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None  # those of the prompt that came from the provider's cache
+    reasoning_tokens: int | None = None  # those of the completion that nobody is shown
+
+
+class TokenLogprob(NamedTuple):
+    """One token of a reply, its natural log-probability, and (token, log-probability) of the likeliest in its place."""
+
+    token: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,8 +99,11 @@ class Outcome:
     detail: str = ""  # of a failure: the provider's own words, redacted
     usage: Usage = field(default_factory=Usage)
     served_model: str | None = None
-    attempts: int = 1
-    seconds: float = 0.0
+    attempts: int = 1  # requests that were sent for it
+    seconds: float = 0.0  # from the first request to the reply, with all waits and tries
+    latency_seconds: float | None = None  # of the last request alone
+    fingerprint: str | None = None  # of the system that served it, as it calls itself
+    logprobs: tuple[TokenLogprob, ...] | None = None  # where they were asked for and given
 
 
 @runtime_checkable
@@ -112,3 +127,21 @@ class Teacher(Protocol):
 
     async def close(self) -> None:
         """Releases connections and engines; called once, after the last ask."""
+
+
+class Memory(Protocol):
+    """Where a teacher notes what it found out of its endpoint, so that the next run need not."""
+
+    def recall(self, key: str) -> Any:
+        """The JSON value that was remembered under `key`, or None."""
+
+    def remember(self, key: str, value: Any, words: str | None) -> None:
+        """Keeps `value`; `words`, where there are some, are said to a person once."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A teacher that can use a memory; it is lent one before the first ask of a run."""
+
+    def remember_in(self, memory: Memory) -> None:
+        """`memory` is used from now on."""

@@ -7,17 +7,21 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx2  # what the openai client itself is built on, and answers with
 import openai
 
 from ..errors import TeacherError
 from ..text import redacted
+from .abilities import REFUSING, Abilities, said_by
 from .adaptive import Pace
-from .base import Ask, Failure, Outcome, Usage
+from .base import Ask, Failure, Memory, Outcome
 from .pace import DENIED, heals, retrying
 from .rates import Rates, retry_after
+from .readings import count, failed_generation, field, outcome_of
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -34,15 +38,45 @@ class NotACompletionError(ValueError):
     """An answer with status 200 that is no chat completion: a web page, or an error in disguise."""
 
 
+class ErrorInDisguiseError(NotACompletionError):
+    """An error with status 200; `status` is the one that it gives itself, as routers do, or 400."""
+
+    def __init__(self, error: object) -> None:
+        super().__init__(f"an error with status 200: {error}")
+        self.status = count(field(error, "code")) or 400
+
+
 class SlowReplyError(Exception):
     """No whole reply in time: a server that hangs, or sends a byte now and then."""
+
+
+@dataclass
+class _Course:
+    """What has become of one ask so far."""
+
+    ask: Ask
+    answered_before: int  # replies to any ask before this one was begun
+    started: float = dataclass_field(default_factory=time.monotonic)
+    requests: int = 0
+    latency_seconds: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.started
 
 
 class Completions:
     """An open client for one model; made inside the event loop that uses it."""
 
     def __init__(
-        self, name: str, *, base_url: str | None, settings: TeacherSettings | JudgeSettings, pace: Pace, rates: Rates
+        self,
+        name: str,
+        *,
+        base_url: str | None,
+        settings: TeacherSettings | JudgeSettings,
+        pace: Pace,
+        rates: Rates,
+        memory: Memory | None = None,
     ) -> None:
         """Raises TeacherError where a hosted model has no key. No request is made yet."""
         self._pace = pace
@@ -58,6 +92,12 @@ class Completions:
                 why="hosted models answer only to a key",
                 do=f"export OPENAI_API_KEY=…, or name your own server as openai:{name}@http://HOST:PORT/v1",
             )
+        self.abilities = Abilities(
+            f"openai:{name} at {self._place}",
+            structured=settings.structured,
+            logprobs=settings.logprobs,
+            memory=memory,
+        )
         self._client = openai.AsyncOpenAI(
             base_url=base_url or OPENAI_URL,  # given outright, or the client would ask the environment
             api_key=self._key or NO_KEY,
@@ -71,9 +111,7 @@ class Completions:
 
     async def one(self, ask: Ask) -> Outcome:
         """The outcome of one ask. Raises TeacherError where every other ask would meet the same."""
-        started = time.monotonic()
-        attempts = 0
-        settled = self._answered
+        course = _Course(ask, answered_before=self._answered)
         try:
             async for attempt in retrying(
                 attempts=self._settings.attempts,
@@ -83,39 +121,71 @@ class Completions:
                 deadline_seconds=self._settings.deadline_seconds,
             ):
                 with attempt:
-                    attempts += 1
-                    left = max(1.0, self._settings.deadline_seconds - (time.monotonic() - started))
-                    reply = await self._paced(
-                        ask, again=attempts > 1, seconds=min(self._settings.timeout_seconds, left)
-                    )
+                    reply = await self._in_a_form_it_takes(course)
         except SlowReplyError as error:
-            return self._failure(ask, "timeout", error, attempts, started)
+            return self._failure(course, "timeout", error)
         except openai.APITimeoutError as error:
             if _is_connection_trouble(error):
-                return self._gave_up(ask, error, attempts, started, settled)
-            return self._failure(ask, "timeout", error, attempts, started)
+                return self._gave_up(course, error)
+            return self._failure(course, "timeout", error)
         except openai.APIStatusError as error:
-            if error.status_code in DENIED or _is_spent(error):
-                raise self._denied(error) from error
-            if heals(error.status_code):
-                return self._gave_up(ask, error, attempts, started, settled)
-            return self._failure(ask, "bad_request", error, attempts, started)
+            return self._status(course, error)
         except openai.APIConnectionError as error:
-            return self._gave_up(ask, error, attempts, started, settled)
+            return self._gave_up(course, error)
         except (openai.OpenAIError, ValueError) as error:
-            return self._failure(ask, "broken", error, attempts, started)
+            return self._failure(course, "broken", error)
         self._answered += 1
-        return _read(ask, reply, attempts, time.monotonic() - started)
+        return outcome_of(
+            ask, reply, attempts=course.requests, seconds=course.elapsed, latency_seconds=course.latency_seconds
+        )
 
-    async def _paced(self, ask: Ask, *, again: bool, seconds: float) -> Mapping[str, Any]:
+    def _status(self, course: _Course, error: openai.APIStatusError) -> Outcome:
+        """What an error with a status means for its ask. Raises TeacherError where others would meet the same."""
+        written = failed_generation(error.body) if error.status_code < 500 else None
+        if written is not None:
+            self._answered += 1
+            return Outcome(
+                ask_id=course.ask.id,
+                text=written,
+                finish_reason="json_validate_failed",
+                attempts=course.requests,
+                seconds=course.elapsed,
+            )
+        if error.status_code in DENIED or _is_spent(error):
+            raise self._denied(error) from error
+        if heals(error.status_code):
+            return self._gave_up(course, error)
+        return self._failure(course, "bad_request", error)
+
+    async def _in_a_form_it_takes(self, course: _Course) -> Mapping[str, Any]:
+        """One try: sent again at once in the next form where the server refuses the form, and not the ask."""
+        while True:
+            form = await self.abilities.turn(course.ask)
+            try:
+                reply = await self._paced(course, form.fields(course.ask))
+            except openai.APIStatusError as error:
+                words = said_by(error.body, str(error))
+                if not self.abilities.refused(course.ask, form, error.status_code, redacted(words, key=self._key)):
+                    raise
+            except ErrorInDisguiseError as error:
+                if not self.abilities.refused(course.ask, form, error.status, redacted(str(error), key=self._key)):
+                    raise
+            else:
+                self.abilities.answered(course.ask, form)
+                return reply
+
+    async def _paced(self, course: _Course, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """One request in a slot of its own; what becomes of it tells the pace how many the server can take."""
-        slot = await self._pace.enter(again=again)
+        slot = await self._pace.enter(again=course.requests > 0)
+        course.requests += 1
+        ask, left = course.ask, max(1.0, self._settings.deadline_seconds - course.elapsed)
+        seconds = min(self._settings.timeout_seconds, left)
         try:
             estimate = _estimated_tokens(ask)
             await self._rates.admit(estimate)
             slot.started = time.monotonic()
             async with asyncio.timeout(seconds):
-                reply = await self._request(ask)
+                reply = await self._request(ask, fields)
         except TimeoutError as error:
             self._pace.timed_out(slot)
             raise SlowReplyError(f"no whole reply within {seconds:g} seconds") from error
@@ -135,20 +205,28 @@ class Completions:
         except BaseException:
             self._pace.leave()
             raise
+        course.latency_seconds = time.monotonic() - slot.started
         self._pace.answered(slot, ask.purpose)
-        usage = reply.get("usage")
-        self._rates.settle(estimate, _count(_field(usage, "total_tokens")))
+        self._rates.settle(estimate, count(field(reply.get("usage"), "total_tokens")))
         return reply
 
-    def _gave_up(
-        self, ask: Ask, error: openai.OpenAIError, attempts: int, started: float, answered_before: int
-    ) -> Outcome:
+    async def asked_with(self, ask: Ask, fields: Mapping[str, Any]) -> Mapping[str, Any] | Literal[False] | None:
+        """The reply to one request with `fields` besides; False where they are refused, None for other trouble."""
+        try:
+            async with asyncio.timeout(self._settings.timeout_seconds):
+                return await self._request(ask, {**self.abilities.form.fields(ask), **fields})
+        except openai.APIStatusError as error:
+            return False if error.status_code in REFUSING else None
+        except (openai.OpenAIError, TimeoutError, ValueError):
+            return None
+
+    def _gave_up(self, course: _Course, error: openai.OpenAIError) -> Outcome:
         """A failure of this ask alone where others were answered meanwhile; else the server is out of reach."""
-        if self._answered > answered_before:
-            return self._failure(ask, "unreachable", error, attempts, started)
+        if self._answered > course.answered_before:
+            return self._failure(course, "unreachable", error)
         raise self._unreachable(error) from error
 
-    async def _request(self, ask: Ask) -> Mapping[str, Any]:
+    async def _request(self, ask: Ask, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """The reply's JSON object, of whatever shape.
 
         Through the client's own `post`, because building typed objects from a reply, and walking the request's
@@ -156,7 +234,7 @@ class Completions:
         """
         response = await self._client.post(
             "/chat/completions",
-            content=self._body(ask),
+            content=self._body(ask, fields),
             cast_to=httpx2.Response,
             options={"headers": {"Content-Type": "application/json"}},
         )
@@ -170,30 +248,27 @@ class Completions:
         if not isinstance(reply, dict):
             raise NotACompletionError(f"not a chat completion but {response.text[:200]!r}")
         if not reply.get("choices") and reply.get("error"):
-            raise NotACompletionError(f"an error with status 200: {reply['error']}")
+            raise ErrorInDisguiseError(reply["error"])
         return reply
 
-    def _body(self, ask: Ask) -> bytes:
+    def _body(self, ask: Ask, fields: Mapping[str, Any]) -> bytes:
         limit = "max_tokens" if self._base_url is not None else "max_completion_tokens"  # many know only the older name
         asked: dict[str, Any] = {
             "model": self._name,
             "messages": [{"role": m.role, "content": m.content} for m in ask.messages],
-            "seed": ask.request_seed,
             limit: ask.sampling.max_tokens,
         }
         if ask.sampling.temperature is not None:
             asked["temperature"] = ask.sampling.temperature
-        if ask.schema is not None and self._settings.structured != "text":
-            asked["response_format"] = _response_format(ask, self._settings.structured)
-        return json.dumps(asked, ensure_ascii=False).encode()
+        return json.dumps({**asked, **fields}, ensure_ascii=False).encode()
 
-    def _failure(self, ask: Ask, kind: Failure, error: BaseException, attempts: int, started: float) -> Outcome:
+    def _failure(self, course: _Course, kind: Failure, error: BaseException) -> Outcome:
         return Outcome(
-            ask_id=ask.id,
+            ask_id=course.ask.id,
             failure=kind,
             detail=self._words(error),
-            attempts=attempts,
-            seconds=time.monotonic() - started,
+            attempts=course.requests,
+            seconds=course.elapsed,
         )
 
     def _denied(self, error: openai.APIStatusError) -> TeacherError:
@@ -224,51 +299,6 @@ class Completions:
         """The provider's own words, or what lies below a bare connection error; never the key."""
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
         return redacted(str(cause or "") or str(error), key=self._key)
-
-
-def _response_format(ask: Ask, structured: str) -> dict[str, Any]:
-    if structured == "json_object":
-        return {"type": "json_object"}
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": ask.purpose, "schema": ask.schema, "strict": True},
-    }
-
-
-def _read(ask: Ask, reply: Mapping[str, Any], attempts: int, seconds: float) -> Outcome:
-    # Nobody has checked a type: whatever the server's JSON holds in a place is what stands there.
-    choices = reply.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = _field(choice, "message")
-    finish_reason = _text(_field(choice, "finish_reason"))
-    usage = reply.get("usage")
-    common: dict[str, Any] = {
-        "ask_id": ask.id,
-        "usage": Usage(_count(_field(usage, "prompt_tokens")), _count(_field(usage, "completion_tokens"))),
-        "served_model": _text(reply.get("model")),
-        "attempts": attempts,
-        "seconds": seconds,
-    }
-    refusal = _text(_field(message, "refusal"))
-    if refusal:
-        return Outcome(failure="refused", detail=refusal, finish_reason="refusal", **common)
-    content = _text(_field(message, "content"))
-    if not content:
-        lacks = f"text (finish_reason {finish_reason})" if choice is not None else "choices"
-        return Outcome(failure="empty", detail=f"the reply has no {lacks}", finish_reason=finish_reason, **common)
-    return Outcome(text=content, finish_reason=finish_reason, **common)
-
-
-def _field(value: object, name: str) -> object:
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _count(tokens: object) -> int | None:
-    return tokens if isinstance(tokens, int) and 0 <= tokens < 2**31 else None
 
 
 def _can_heal(error: BaseException) -> bool:

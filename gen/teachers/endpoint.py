@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .adaptive import FIRST_TRY, MOST_AT_ONCE, Pace
-from .base import Ask, Outcome
+from .base import Ask, Memory, Outcome
 from .families import family_of
 from .pace import each
 from .rates import Rates
@@ -34,6 +34,11 @@ class EndpointTeacher:
         self._base_url = base_url
         self._settings = settings
         self._client: Completions | None = None
+        self._memory: Memory | None = None
+
+    def remember_in(self, memory: Memory) -> None:
+        """What the endpoint takes is noted in `memory`, and looked up there when it is connected to."""
+        self._memory = memory
 
     @property
     def model(self) -> str:
@@ -48,17 +53,27 @@ class EndpointTeacher:
         return self._concurrency or MOST_AT_ONCE
 
     async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
+        client = self.connect()
+        async with aclosing(each(asks, client.one, ready=self.pace.room)) as outcomes:
+            async for outcome in outcomes:
+                yield outcome
+
+    def connect(self) -> Completions:
+        """The open client, made inside the event loop that uses it. Raises TeacherError where a key is missing."""
         if self._client is None:
             from .completions import Completions
 
             self.pace = Pace(start=self._concurrency or FIRST_TRY, most=self._concurrency or MOST_AT_ONCE)
             self.rates = Rates(self._settings.requests_per_minute, self._settings.tokens_per_minute)
             self._client = Completions(
-                self._name, base_url=self._base_url, settings=self._settings, pace=self.pace, rates=self.rates
+                self._name,
+                base_url=self._base_url,
+                settings=self._settings,
+                pace=self.pace,
+                rates=self.rates,
+                memory=self._memory,
             )
-        async with aclosing(each(asks, self._client.one, ready=self.pace.room)) as outcomes:
-            async for outcome in outcomes:
-                yield outcome
+        return self._client
 
     async def close(self) -> None:
         if self._client is not None:

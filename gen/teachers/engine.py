@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError, TeacherError
+from .abilities import bare_schema
 from .base import Ask, Outcome, Usage
 from .families import family_of
 
@@ -24,7 +25,7 @@ class EngineTeacher:
     """Loads the model on the first ask. `settings.engine` holds further keyword arguments of `vllm.LLM`.
 
     Every request has a seed of its own, derived from the ask's id: with one seed for all, vLLM gives
-    correlated text. Schemas are enforced by the engine where `structured` is json_schema, and checked
+    correlated text. Schemas are enforced by the engine where `structured` is auto or json_schema, and checked
     again when the reply is read.
     """
 
@@ -116,12 +117,12 @@ class EngineTeacher:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
-        enforced = ask.schema is not None and self._settings.structured == "json_schema"
+        enforced = ask.schema is not None and self._settings.structured in ("auto", "json_schema")
         return SamplingParams(
             temperature=1.0 if ask.sampling.temperature is None else ask.sampling.temperature,
             max_tokens=ask.sampling.max_tokens,
             seed=ask.request_seed,
-            structured_outputs=StructuredOutputsParams(json=dict(ask.schema or {})) if enforced else None,
+            structured_outputs=StructuredOutputsParams(json=bare_schema(ask.schema or {})) if enforced else None,
         )
 
 

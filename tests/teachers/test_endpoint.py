@@ -564,6 +564,16 @@ def test_fields_of_other_types_are_left_out() -> None:
     assert (outcome.text, outcome.served_model, outcome.finish_reason) == ("Hi", None, None)
 
 
+def test_what_a_model_wrote_that_a_server_would_not_pass_on_is_a_reply() -> None:
+    async def checked(_: Unruly, __: web.Request, ___: Any) -> web.Response:
+        error = {"message": "Failed to generate JSON.", "code": "json_validate_failed", "failed_generation": '{"a": 1'}
+        return web.json_response({"error": error}, status=400)
+
+    outcome, server = outcome_of(checked, questions=[ask(schema={"type": "object"})])
+    assert (outcome.text, outcome.finish_reason, outcome.failure) == ('{"a": 1', "json_validate_failed", None)
+    assert len(server.log) == 1
+
+
 # ── many at once ──
 
 

@@ -30,8 +30,15 @@ class Question:
 
 
 def read(messages: Sequence[Message]) -> Question | None:
-    """The question that the last user message asks, or None where it is none of the four."""
-    text = next((m.content for m in reversed(messages) if m.role == "user"), "")
+    """The question that the last user message asks, or None where none is one of the four.
+
+    A message that asks none of them, such as one that wants a reply again, speaks of the question before it.
+    """
+    found = (_read(m.content) for m in reversed(messages) if m.role == "user")
+    return next((question for question in found if question is not None), None)
+
+
+def _read(text: str) -> Question | None:
     # A quoted exemplar or conversation may itself hold tags; nothing inside one is a question.
     exemplar_first = text.find("<exemplar>") < text.find("<conversation>")
     if exemplar_first or "<conversation>" not in text:

@@ -1,0 +1,120 @@
+"""One line of training walked back to its seed: scores, verdicts, asks, context."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from rich.console import RenderableType
+from rich.text import Text
+
+from .errors import OutputError
+from .ledger import Ledger
+from .output import Output
+from .release import read_manifest, read_table
+from .report import conversation_lines
+from .text import on_screen
+
+
+def descent(output: Output, draft_id: str) -> dict[str, Any]:
+    """One draft walked back to its seed: selection, judgement, verdicts, prompts, context, seed.
+
+    Looked up in the newest release first. Raises OutputError for an id that no release holds.
+    """
+    latest = output.latest()
+    releases = sorted(output.releases(), key=lambda p: (p == latest, p.name), reverse=True)
+    for release in releases:
+        found = _row_of(release, "drafts", "id", draft_id)
+        if found is not None:
+            return _descent_in(output, release, found)
+    raise OutputError(
+        what=f"no release in {str(output.path)!r} holds the id {draft_id!r}",
+        why="ids are those of drafts: the `id` of a line in train/sft.jsonl, or one from tables/drafts.parquet",
+        do=f"copy one from {latest / 'train' / 'sft.jsonl' if latest else 'a release'}",
+    )
+
+
+def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict[str, Any]:
+    context = _row_of(release, "contexts", "id", draft["context_id"]) or {}
+    judgement = _row_of(release, "judgements", "id", draft["id"])
+    judged = judgement or {"level_ask_id": None, "evidence_ask_id": None}
+    ids = {"scenario": draft["scenario_ask_id"], "exemplar": draft["ask_id"]}
+    ids |= {"level": judged["level_ask_id"], "evidence": judged["evidence_ask_id"]}
+    with output.ledger(read_only=True) as ledger:
+        asks = {
+            name: {"ask": ask_id, "model": sent[0], "messages": sent[1]["messages"]}
+            for name, ask_id in ids.items()
+            if ask_id and name in ("scenario", "exemplar") and (sent := ledger.request(ask_id))
+        }
+        unreadable = [found for name, ask_id in ids.items() if ask_id for found in _unreadable(ledger, name, ask_id)]
+    verdicts = read_table(release, "verdicts").filter(pl.col("id") == draft["id"]).to_dicts()
+    return {
+        "release": release.name,
+        "id": draft["id"],
+        "selection": _row_of(release, "selection", "id", draft["id"]),
+        "judgement": judgement,
+        "verdicts": verdicts,
+        "draft": dict(draft),
+        "asks": asks,
+        "unreadable": unreadable,
+        "context": context,
+        "seed": _row_of(release, "seeds", "id", context.get("seed_id", "")),
+        "prompts": read_manifest(release)["prompts"],
+    }
+
+
+def _unreadable(ledger: Ledger, name: str, first: str) -> list[dict[str, str]]:
+    """The replies to an ask, and to what it was asked again, that could not be read, in order."""
+    chain = [first, *ledger.follow_ups([first]).get(first, [])]
+    reasons = ledger.unreadable(chain)
+    replies = ledger.get_many(list(reasons))
+    return [
+        {"question": name, "ask": ask_id, "reason": reasons[ask_id], "reply": replies[ask_id].text or ""}
+        for ask_id in chain
+        if ask_id in reasons
+    ]
+
+
+def _row_of(release: Path, table: str, column: str, value: str) -> dict[str, Any] | None:
+    rows = read_table(release, table).filter(pl.col(column) == value)
+    return rows.row(0, named=True) if rows.height else None
+
+
+def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """`descent` for a person, from the training line down to the seed."""
+    draft, context, seed = found["draft"], found["context"], found["seed"] or {}
+    selection, judgement = found["selection"], found["judgement"]
+    yield Text(f"{found['id']} in release {found['release']}", style="bold")
+    if selection and selection["selected"]:
+        yield _line("selection", f"rank {selection['rank']}, gain {selection['gain']:.3f}: {selection['reason']}")
+    else:
+        yield _line("selection", "not selected" if selection else "not in the pool")
+    if judgement:
+        level = judgement["state"] if judgement["level"] is None else f"level {judgement['level']:g} of 4"
+        yield _line("judgement", f"{level} by {judgement['judge']}: {judgement['reason'] or 'no remark'}")
+        for span in judgement["spans"]:
+            yield _line("", f"{span['item']}: “{span['span']}”")
+    for verdict in found["verdicts"]:
+        said = "kept" if verdict["kept"] else f"dropped: {verdict['reason']}"
+        twin = f", twin {verdict['twin']}" if verdict["twin"] else ""
+        measured = "" if verdict["measured"] is None else f" (measured {verdict['measured']:g}"
+        limit = "" if verdict["limit"] is None else f", limit {verdict['limit']:g}"
+        yield _line("verdict", f"{verdict['filter']}: {said}{measured}{limit}{')' if measured else ''}{twin}")
+    yield _line("draft", f"draw {draft['draw']} in round {draft['round']} by {draft['teacher']}")
+    yield _line("situation", draft["scenario"])
+    for name, ask in found["asks"].items():
+        prompt = found["prompts"].get(name, "")[:12]
+        yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {name}.md (sha256 {prompt}…)")
+    for one in found["unreadable"]:
+        yield _line("unreadable", f"{one['question']}: {one['ask']}: {one['reason']}; the reply: {one['reply'][:200]}")
+    levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
+    yield _line("context", f"{context.get('id')}: {levels}")
+    yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
+    yield Text("")
+    yield from conversation_lines(draft["messages"] or [], draft["because"])
+
+
+def _line(name: str, text: str) -> Text:
+    return Text(f"{name:<10} ", style="dim") + Text(on_screen(text, width=2000), style="none")
