@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
+from .errors import DamageError, StorageError
 from .ledger_schema import FORMAT, address, bring_up_to_date, format_of, read_as_newest, trouble
 from .teachers.base import Ask, Failure, Outcome, TokenLogprob, Usage
 from .text import storable
@@ -250,7 +251,10 @@ class Ledger:
         try:
             yield
         except (sqlite3.Error, zlib.error, UnicodeDecodeError) as error:
-            raise trouble(self.path, error) from error
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: Exception) -> DamageError | StorageError:
+        return trouble(self.path, error)
 
 
 _COLUMNS = (
