@@ -121,14 +121,14 @@ def _assumed(recipe: Recipe, models: Models, seeds: pl.DataFrame, train: pl.Data
     if models.judge is not None:
         judge = pipeline.judge_of(recipe, models.judge)
         path += longest_judging(recipe.rubrics[row["facet"]], judge, reply_tokens=recipe.settings.teacher.max_tokens)
-    budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
+    budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
     wanted, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
     return assumed(path, wanted=wanted, heldout=heldout, budget=budget)
 
 
 def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> Forecast:
     state, ledger_path = _first(recipe, models, count, options)
-    budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
+    budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
     asks, tokens, costs = 0, [], []
     with Ledger(ledger_path, read_only=True) as ledger:
         for path in _paths(recipe, models, state):

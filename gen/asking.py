@@ -116,8 +116,9 @@ class Asker:
         self.tally.replayed += len(found)
         replayed = [(asks[ask_id], outcome) for ask_id, outcome in found.items()]
         self._proven.update((ask.model, ask.purpose) for ask, outcome in replayed if outcome.text is not None)
-        for ask, outcome in replayed:
-            self.budget.replay(ask, outcome)
+        if self.budget.limited:
+            for charge in self.ledger.charges(list(found)).values():
+                self.budget.replay(charge)
         for purpose, count in Counter(ask.purpose for ask, _ in replayed).items():
             nothing = {"asked": 0, "failed": 0, "cost_usd": 0.0, "tokens": 0}
             self._on_event(Event("replies", {"purpose": purpose, "replayed": count, **nothing}))

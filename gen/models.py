@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from . import teachers
 from .budget import Budget
+from .charges import Spent
 from .errors import RecipeError, TeacherError
-from .ledger import Spent
-from .recipe import JudgeSettings, Recipe, TeacherSettings
+from .ledger import Ledger
+from .prices import prices_of
+from .recipe import JudgeSettings, Price, Recipe, TeacherSettings
 from .teachers.base import Teacher
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ class Models:
     @property
     def by_identity(self) -> dict[str, Teacher]:
         return {model.model: model for model in (self.teacher, self.judge) if model is not None}
+
+    def prices(self, recipe: Recipe) -> dict[str, Price]:
+        """identity -> price, of those whose price is known."""
+        return prices_of(self.by_identity.values(), recipe.settings.prices)
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,10 +56,17 @@ def models_of(
     spec = judge_spec(recipe) if isinstance(judge, str | None) else judge
     models = Models(writer, None if spec is None else made(spec, settings.judge, as_judge=True, concurrency=at_once))
     check_families(models)
-    budget = Budget(settings.budget, settings.prices, Spent())
+    budget = Budget(settings.budget, models.prices(recipe), Spent())
     for identity in models.by_identity:
         budget.require_price(identity)
     return models
+
+
+def budget_of(recipe: Recipe, models: Models, ledger: Ledger) -> Budget:
+    """Limits, prices, and what everything in the ledger has cost. Raises RecipeError where that cannot be known."""
+    budget = Budget(recipe.settings.budget, models.prices(recipe), ledger.spent())
+    budget.count_unpriced(ledger.unpriced())
+    return budget
 
 
 def made(

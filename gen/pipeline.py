@@ -22,7 +22,6 @@ import polars as pl
 
 from .asking import Asker, StopSignal
 from .breadth_report import diversity_facts
-from .budget import Budget
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
 from .deficits import Tally
@@ -31,7 +30,7 @@ from .events import Event, OnEvent, ignore
 from .frozen import freeze
 from .judgements import Judge, judge_drafts, longest_judging
 from .ledger import Ledger
-from .models import Models
+from .models import Models, budget_of
 from .output import Output
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
@@ -159,7 +158,7 @@ def make_asker(
     return Asker(
         ledger=ledger,
         teachers=models.by_identity,
-        budget=Budget(settings.budget, settings.prices, ledger.spent()),
+        budget=budget_of(recipe, models, ledger),
         concurrency=settings.run.concurrency,
         offline=offline,
         stop=stop,

@@ -129,6 +129,8 @@ class Price(Part):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)  # read from the provider's cache; None: as input
+    cache_write: float | None = Field(default=None, ge=0)  # where writing into the cache is billed; None: as input
 
 
 class Settings(Part):

@@ -13,6 +13,7 @@ from .breadth import idea_numbers
 from .deficits import NOTHING_TRIED, Tally
 from .ledger import Spent
 from .models import Models
+from .prices import price_list
 from .recipe import Recipe
 from .selection import Selection
 from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame, said_by
@@ -135,7 +136,10 @@ def facts_of(
         },
         "rehearsal": teacher.family == "rehearsal-teacher",
         "judged": "unchecked" if judge else "unjudged",
-        "prices": {name: price.model_dump() for name, price in recipe.settings.prices.items()},
+        "prices": {
+            "list": price_list().as_dict(),
+            **{name: price.model_dump(exclude_none=True) for name, price in models.prices(recipe).items()},
+        },
         "cost": {
             "usd": None if spent.unpriced else spent.microusd / 1e6,
             "prompt_tokens": spent.prompt_tokens,

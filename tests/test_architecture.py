@@ -87,6 +87,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("filters",),
     ("prompts",),
     (
+        "gen.charges",
         "gen.deficits",
         "gen.drill_kinds",
         "gen.errors",
@@ -122,6 +123,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.greedy",
         "gen.kernels",
         "gen.output",
+        "gen.prices",
         "gen.recipe_files",
         "gen.sealed",
         "gen.teachers.rehearsal.judge",

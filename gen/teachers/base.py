@@ -74,6 +74,7 @@ class Usage:
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    cached_tokens: int | None = None  # those of the prompt that came from the provider's cache
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,11 @@ def _read(ask: Ask, reply: Mapping[str, Any], attempts: int, seconds: float) -> 
     usage = reply.get("usage")
     common: dict[str, Any] = {
         "ask_id": ask.id,
-        "usage": Usage(_count(_field(usage, "prompt_tokens")), _count(_field(usage, "completion_tokens"))),
+        "usage": Usage(
+            _count(_field(usage, "prompt_tokens")),
+            _count(_field(usage, "completion_tokens")),
+            _count(_field(_field(usage, "prompt_tokens_details"), "cached_tokens")),
+        ),
         "served_model": _text(reply.get("model")),
         "attempts": attempts,
         "seconds": seconds,

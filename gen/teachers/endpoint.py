@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .adaptive import FIRST_TRY, MOST_AT_ONCE, Pace
 from .base import Ask, Outcome
@@ -15,6 +16,10 @@ from .rates import Rates
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
     from .completions import Completions
+
+
+HOSTED = "api.openai.com"
+"""Where a model without an address is asked (`completions.OPENAI_URL`)."""
 
 
 class EndpointTeacher:
@@ -38,6 +43,11 @@ class EndpointTeacher:
     @property
     def model(self) -> str:
         return f"openai:{self._name}"
+
+    @property
+    def host(self) -> str:
+        """Where it is asked, without the port: what a price depends on, and no identity does."""
+        return urlsplit(self._base_url).hostname or "" if self._base_url else HOSTED
 
     @property
     def family(self) -> str:
