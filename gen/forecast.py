@@ -42,29 +42,39 @@ class Forecast:
         return {**fields, "accepted": self.accepted, "expected_contexts": self.expected}
 
 
-def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
-    """From one rendered path of asks and the assumptions above."""
-    ends = []
-    for reply, bytes_per_token in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, strict=True):
-        usages = [
-            Usage(
-                math.ceil(sum(len(m.content.encode("utf-8", "replace")) for m in ask.messages) / bytes_per_token),
-                math.ceil(ask.sampling.max_tokens * reply),
-            )
-            for ask in path
-        ]
-        costs = [budget.cost(ask.model, usage) for ask, usage in zip(path, usages, strict=True)]
-        tokens = sum((u.prompt_tokens or 0) + (u.completion_tokens or 0) for u in usages)
-        ends.append((tokens, None if None in costs else sum(c or 0 for c in costs) / 1e6))
+def assumed(paths: Sequence[tuple[float, Sequence[Ask]]], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
+    """From one rendered path of asks for each teacher, with its share of all contexts, and the assumptions above."""
+    low, high = (
+        [(share, *_cost_of(path, end, budget)) for share, path in paths]
+        for end in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, strict=True)
+    )
+    usd = [
+        None if any(cost is None for *_, cost in end) else sum(s * (c or 0) for s, _, c in end) for end in (low, high)
+    ]
     return _forecast(
         "no pilot: a yield of 60 to 100 % and replies of 15 to 100 % of max_tokens are assumed",
         (ASSUMED_YIELD[0], ASSUMED_YIELD[1]),
-        asks=len(path),
-        tokens=(ends[0][0], ends[1][0]),
-        usd=None if ends[0][1] is None or ends[1][1] is None else (ends[0][1], ends[1][1]),
+        asks=len(paths[0][1]),  # every teacher is asked the same
+        tokens=(sum(share * tokens for share, tokens, _ in low), sum(share * tokens for share, tokens, _ in high)),
+        usd=None if usd[0] is None or usd[1] is None else (usd[0], usd[1]),
         wanted=wanted,
         heldout=heldout,
     )
+
+
+def _cost_of(path: Sequence[Ask], end: tuple[float, float], budget: Budget) -> tuple[int, float | None]:
+    """(tokens, USD or None where a price is unknown) of a path at one end of the assumptions."""
+    reply, bytes_per_token = end
+    usages = [
+        Usage(
+            math.ceil(sum(len(m.content.encode("utf-8", "replace")) for m in ask.messages) / bytes_per_token),
+            math.ceil(ask.sampling.max_tokens * reply),
+        )
+        for ask in path
+    ]
+    costs = [budget.cost(ask.model, usage) for ask, usage in zip(path, usages, strict=True)]
+    tokens = sum((u.prompt_tokens or 0) + (u.completion_tokens or 0) for u in usages)
+    return tokens, None if None in costs else sum(cost or 0 for cost in costs) / 1e6
 
 
 def from_pilot(

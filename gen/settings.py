@@ -23,6 +23,7 @@ PartT = TypeVar("PartT", bound=Part)
 
 
 class _ModelSettings(Part):
+    concurrency: int | None = Field(default=None, ge=1, le=4096)  # of this model; None: as [run] says
     timeout_seconds: float = Field(default=600.0, gt=0)  # of one request; slow local servers need minutes
     deadline_seconds: float = Field(default=1800.0, gt=0)  # of one ask, with all its tries and waits
     attempts: int = Field(default=8, ge=1, le=50)  # the waits between them outlast an outage of a minute
@@ -36,6 +37,12 @@ class TeacherSettings(_ModelSettings):
     model: str = "rehearsal"
     temperature: float | None = Field(default=None, ge=0, le=2)  # None: the provider's own default
     max_tokens: int = Field(default=2048, ge=16)
+
+
+class ShareSettings(TeacherSettings):
+    """One of several teachers."""
+
+    share: float = Field(default=1.0, ge=0.001, le=1000)  # of the contexts, beside the other teachers' shares
 
 
 class JudgeSettings(_ModelSettings):
@@ -105,6 +112,8 @@ class SelectionSettings(Part):
     # twentieth a set holds 20 families or more. 20 exemplars of one are always allowed; 1.0 is no cap.
     opening_cap: float = Field(default=0.05, gt=0, le=1)
     closing_cap: float = Field(default=0.05, gt=0, le=1)
+    # Of size, how many one teacher may have written; 1.0 is no cap. Where it leaves places empty, the release says so.
+    teacher_cap: float = Field(default=1.0, gt=0, le=1)
 
 
 class TicSettings(Part):
@@ -112,6 +121,8 @@ class TicSettings(Part):
 
 
 class RunSettings(Part):
+    # A teacher that goes down: the run stops and can be resumed, or the other teachers take its contexts over.
+    when_down: Literal["pause", "move"] = "pause"
     max_rounds: int = Field(default=8, ge=1)
     # Failures before a level, or a pair of levels, may be given up: three contexts, each drawn three times.
     cell_cap: int = Field(default=9, ge=2, le=1000)
@@ -143,6 +154,7 @@ class Settings(Part):
     size: int = Field(default=300, ge=1, le=10_000_000)
     seed: int = Field(default=1, ge=0, lt=2**31)
     teacher: TeacherSettings = TeacherSettings()
+    teachers: tuple[ShareSettings, ...] = ()  # several, in place of the one
     judge: JudgeSettings = JudgeSettings()
     contexts: ContextSettings = ContextSettings()
     heldout: HeldoutSettings = HeldoutSettings()

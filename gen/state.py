@@ -125,16 +125,20 @@ def facts_of(
     exit_code: int,
 ) -> dict[str, Any]:
     """What the manifest and the card say besides the files."""
-    teacher, judge = models.teacher, models.judge
+    judge = models.judge
     return {
         "recipe": {"name": recipe.settings.name, "sha256": recipe.sha256},
         "settings": recipe.settings.model_dump(mode="json"),
         "prompts": {name: prompt.sha256 for name, prompt in recipe.prompts.items()},
         "models": {
-            "teacher": {"model": teacher.model, "family": teacher.family},
+            "teacher": {
+                "model": ", ".join(teacher.model for teacher in models.teachers),
+                "family": ", ".join(dict.fromkeys(teacher.family for teacher in models.teachers)),
+            },
+            "teachers": _teachers(models, state, selection),
             "judge": {"model": judge.model, "family": judge.family} if judge else None,
         },
-        "rehearsal": teacher.family == "rehearsal-teacher",
+        "rehearsal": models.is_rehearsal,
         "judged": "unchecked" if judge else "unjudged",
         "prices": {
             "list": price_list().as_dict(),
@@ -155,3 +159,17 @@ def facts_of(
         "capped": selection.capped.to_dicts(),
         "exit": exit_code,
     }
+
+
+def _teachers(models: Models, state: State, selection: Selection) -> list[dict[str, Any]]:
+    """What came of each teacher, in the recipe's order."""
+    counts = [Counter(rows["teacher"]) for rows in (state.drafts, state.kept, selection.frame)]
+    return [
+        {
+            "model": teacher.model,
+            "family": teacher.family,
+            "share": round(models.roster.shares[teacher.model], 6),
+            **dict(zip(("drafts", "kept", "selected"), (count[teacher.model] for count in counts), strict=True)),
+        }
+        for teacher in models.teachers
+    ]
