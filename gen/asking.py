@@ -15,7 +15,7 @@ from .budget import Budget
 from .errors import InterruptedRunError, MissingExtraError, OfflineError, TeacherError, TeacherSetUpError
 from .events import Event, OnEvent, ignore
 from .ledger import Charge, Ledger, as_stored
-from .teachers.base import Ask, Failure, Outcome, Purpose, Teacher
+from .teachers.base import Ask, Failure, Metered, Outcome, Purpose, Teacher
 
 UNPROVEN = 8
 """A teacher that has no reply to any of the first so many asks of a kind is set up wrongly."""
@@ -86,6 +86,9 @@ class Asker:
         self._stop = stop or StopSignal()
         self._on_event = on_event
         self._proven: set[tuple[str, Purpose]] = set()  # (model, purpose) that gave a reply at least once
+        for teacher in teachers.values():
+            if isinstance(teacher, Metered):
+                teacher.meter(budget.again)
 
     async def answers(self, asks: Sequence[Ask]) -> dict[str, Outcome]:
         """ask id -> outcome, in the order of `asks`. Absent: those that the budget did not reach, or a parked model.

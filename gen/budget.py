@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .charges import Charge, Spent, Unpriced
@@ -20,6 +20,15 @@ MICRO = 1_000_000
 class _Hold:
     tokens: int
     microusd: int
+    lost: int = 0  # tries without a reply that may be billed, each as dear as this one
+
+    @property
+    def lost_tokens(self) -> int:
+        return self.lost * self.tokens
+
+    @property
+    def lost_microusd(self) -> int:
+        return self.lost * self.microusd
 
 
 class Room(NamedTuple):
@@ -105,6 +114,16 @@ class Budget:
         self._held_microusd += hold.microusd
         return True
 
+    def again(self, ask: Ask) -> bool:
+        """True if one more try of `ask` fits: the one before gave no reply, and may be billed all the same."""
+        hold = self._holds[ask.id]
+        if not self._fits(hold):
+            return False
+        self._holds[ask.id] = replace(hold, lost=hold.lost + 1)
+        self._held_tokens += hold.tokens
+        self._held_microusd += hold.microusd
+        return True
+
     def fits(self, ask: Ask) -> bool:
         """True if `ask` could be reserved now."""
         return self._fits(self._worst_case(ask))
@@ -118,8 +137,8 @@ class Budget:
     def settle(self, ask: Ask, outcome: Outcome) -> Charge:
         """Releases the hold and counts what the reply used; the worst case where that is unknown."""
         hold = self._holds.pop(ask.id)
-        self._held_tokens -= hold.tokens
-        self._held_microusd -= hold.microusd
+        self._held_tokens -= hold.tokens + hold.lost_tokens
+        self._held_microusd -= hold.microusd + hold.lost_microusd
         charge = self._charge(ask, outcome, hold)
         self._tokens += charge.counted_tokens
         self._microusd += charge.counted_microusd
@@ -155,10 +174,11 @@ class Budget:
         usage = outcome.usage
         cost = self.cost(ask.model, usage)
         if usage.prompt_tokens is not None and usage.completion_tokens is not None:
-            return Charge(cost, usage.prompt_tokens + usage.completion_tokens, cost or 0)
-        if outcome.failure == "bad_request":
-            return Charge(0, 0, 0)  # refused before a model saw it: nobody charges for that
-        return Charge(cost, hold.tokens, hold.microusd)
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            return Charge(cost, tokens + hold.lost_tokens, (cost or 0) + hold.lost_microusd)
+        if outcome.failure == "bad_request":  # refused before a model saw it: nobody charges for that
+            return Charge(0, hold.lost_tokens, hold.lost_microusd)
+        return Charge(cost, hold.tokens + hold.lost_tokens, hold.microusd + hold.lost_microusd)
 
     def affordable(self, path: Sequence[Ask]) -> Room | None:
         """How many times the whole `path` of asks fits into what is left, at its worst; None: no limit."""

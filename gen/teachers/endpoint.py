@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -39,6 +39,10 @@ class EndpointTeacher:
         self._base_url = base_url
         self._settings = settings
         self._client: Completions | None = None
+        self._again: Callable[[Ask], bool] = lambda _: True
+
+    def meter(self, again: Callable[[Ask], bool]) -> None:
+        self._again = again
 
     @property
     def model(self) -> str:
@@ -66,6 +70,7 @@ class EndpointTeacher:
             self._client = Completions(
                 self._name, base_url=self._base_url, settings=self._settings, pace=self.pace, rates=self.rates
             )
+            self._client.again = self._again
         async with aclosing(each(asks, self._client.one, ready=self.pace.room)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
