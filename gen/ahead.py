@@ -14,14 +14,14 @@ from .asking import StopSignal
 from .budget import Budget
 from .contexts import allowed_forbid, plan_contexts, plan_strength
 from .covering import Coverage, countable_strength, coverage, uniform_coverage
-from .drafts import longest_path
 from .events import ignore
 from .forecast import Forecast, assumed, from_pilot
 from .frozen import set_sums
-from .judgements import level_asks, longest_judging
+from .judgements import level_asks
 from .ledger import Ledger, Spent
 from .models import Models, models_of
 from .options import load_with
+from .paths import judge_of, paths_of
 from .recipe import Recipe
 from .seeds import read_seeds
 from .state import State
@@ -116,19 +116,15 @@ def _first(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
 
 
 def _assumed(recipe: Recipe, models: Models, seeds: pl.DataFrame, train: pl.DataFrame) -> Forecast:
-    row = train.row(0, named=True)
-    path = longest_path(recipe, seeds, row, models.teacher.model)
-    if models.judge is not None:
-        judge = pipeline.judge_of(recipe, models.judge)
-        path += longest_judging(recipe.rubrics[row["facet"]], judge, reply_tokens=recipe.settings.teacher.max_tokens)
-    budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
+    paths = paths_of(recipe, seeds, train.row(0, named=True), models)
+    budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
     wanted, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
-    return assumed(path, wanted=wanted, heldout=heldout, budget=budget)
+    return assumed(paths, wanted=wanted, heldout=heldout, budget=budget)
 
 
 def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> Forecast:
     state, ledger_path = _first(recipe, models, count, options)
-    budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
+    budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
     asks, tokens, costs = 0, [], []
     with Ledger(ledger_path, read_only=True) as ledger:
         for path in _paths(recipe, models, state):
@@ -153,11 +149,11 @@ def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
 def _paths(recipe: Recipe, models: Models, state: State) -> list[dict[str, str]]:
     """For each draft of a pilot: ask id -> model, of every ask that was made on its way."""
     paths = {
-        row["id"]: {ask_id: models.teacher.model for ask_id in (row["scenario_ask_id"], row["ask_id"]) if ask_id}
+        row["id"]: {ask_id: row["teacher"] for ask_id in (row["scenario_ask_id"], row["ask_id"]) if ask_id}
         for row in state.drafts.iter_rows(named=True)
     }
     if models.judge is not None:
-        judge = pipeline.judge_of(recipe, models.judge)
+        judge = judge_of(recipe, models.judge)
         texts = dict(state.drafts.select("id", "messages").iter_rows())
         for row in state.judgements.iter_rows(named=True):
             levels = [ask.id for ask in level_asks(texts[row["id"]], recipe.rubrics[row["facet"]], judge)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ def run(
     recipe: str | Path,
     *,
     size: int | None = None,
-    teacher: str | Teacher | BaseChatModel | None = None,
+    teacher: str | Teacher | BaseChatModel | Sequence[str | Teacher | BaseChatModel] | None = None,
     judge: str | Teacher | BaseChatModel | None = None,
     budget: float | None = None,
     budget_tokens: int | None = None,
@@ -71,8 +71,9 @@ def run(
     """The main job: the recipe directory in, a release out.
 
     Every option replaces the recipe's own setting. `teacher` and `judge` may be a SPEC, a Teacher, or any
-    LangChain chat model. `stop` ends the run early, keeping what is in flight; `names` says how options are
-    called in messages. Outcomes 0, 3 (budget) and 4 (quotas) return; all else raises a ThousandfoldError.
+    LangChain chat model; `teacher` also a list of them, who then write equal shares. `stop` ends the run early,
+    keeping what is in flight; `names` says how options are called in messages. Outcomes 0, 3 (budget) and 4 (quotas)
+    return; all else raises a ThousandfoldError.
     """
     options = {
         "size": size,

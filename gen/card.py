@@ -108,11 +108,11 @@ def _counts(facts: Mapping[str, Any], exemplars: pl.DataFrame) -> str:
 
 
 def _made(facts: Mapping[str, Any]) -> str:
-    teacher, judge = facts["models"]["teacher"], facts["models"]["judge"]
+    judge = facts["models"]["judge"]
     cost = facts["cost"]
     usd = "unknown (no price is given for a model)" if cost["usd"] is None else f"{cost['usd']:.4f} USD"
     lines = [
-        f"- teacher: `{teacher['model']}` (family {teacher['family']})",
+        *_teachers(facts["models"]),
         f"- judge: `{judge['model']}` (family {judge['family']})" if judge else "- judge: none",
         f"- rounds: {facts['rounds']}",
         f"- replies in the ledger: {cost['replies']} ({cost['failures']} final failures), "
@@ -127,6 +127,17 @@ def _cache_words(cost: Mapping[str, Any]) -> str:
     """The share of the prompts that came from a cache, where the provider tells it."""
     share = cost.get("cached_share")
     return "" if share is None else f"; {share:.0%} of the prompt tokens came from the provider's cache"
+
+
+def _teachers(models: Mapping[str, Any]) -> list[str]:
+    several = models.get("teachers", [])
+    if len(several) < 2:
+        return [f"- teacher: `{models['teacher']['model']}` (family {models['teacher']['family']})"]
+    return [
+        f"- teacher: `{teacher['model']}` (family {teacher['family']}), share {teacher['share']:.0%}: "
+        f"{teacher['drafts']} drafts, {teacher['kept']} kept by the filters, {teacher['selected']} selected"
+        for teacher in several
+    ]
 
 
 def _funnel_table(funnel: Mapping[str, Any]) -> str:

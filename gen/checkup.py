@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .asking import StopSignal
-from .budget import Budget
 from .drafts import SITUATIONS_SCHEMA, SituationsReply
 from .errors import RecipeError, ThousandfoldError
-from .ledger import Spent
-from .models import Models, check_families, judge_spec, made
-from .options import load_with
+from .models import check_families, judge_spec, made
+from .options import load_with, teachers_of
+from .prices import prices_of
 from .recipe import JudgeSettings, Recipe, TeacherSettings
 from .replies import UnreadableReplyError, read_json
 from .teachers.base import Ask, Message, Outcome, Sampling, Teacher
@@ -99,7 +98,10 @@ def check_models(
     loaded = load_with(recipe, options, names)
     settings = loaded.settings
     asked: list[tuple[str, Any, TeacherSettings | JudgeSettings]] = []
-    asked.append(("teacher", _given(options.get("teacher"), settings.teacher.model), settings.teacher))
+    objects = teachers_of(options.get("teacher"))
+    objects += [None] * (len(loaded.teachers) - len(objects))
+    for given, told in zip(objects, loaded.teachers, strict=True):
+        asked.append(("teacher", _given(given, told.model), told))
     judge = _given(options.get("judge"), judge_spec(loaded))
     if judge not in (None, "none"):
         asked.append(("judge", judge, settings.judge))
@@ -116,11 +118,13 @@ async def _check(
     found: list[tuple[Checkup, Teacher | None]] = await asyncio.gather(
         *(_one(recipe, role, given, settings) for role, given, settings in asked)
     )
-    notes = [] if len(asked) > 1 else ["no judge: a run would be unjudged, and its release would say so"]
-    teachers = [teacher for _, teacher in found]
-    if len(teachers) == 2 and teachers[0] is not None:
+    judged = any(role == "judge" for role, _, _ in asked)
+    notes = [] if judged else ["no judge: a run would be unjudged, and its release would say so"]
+    models = [(checkup.role, model) for checkup, model in found if model is not None]
+    judge = next((model for role, model in models if role == "judge"), None)
+    if judge is not None:
         try:
-            check_families(Models(teachers[0], teachers[1]))
+            check_families([model for role, model in models if role == "teacher"], judge)
         except RecipeError as error:
             notes.append(f"a run would refuse them together: {error.what}")
     return [checkup for checkup, _ in found], notes
@@ -136,7 +140,7 @@ async def _one(
     brief = settings.model_copy(update={"attempts": 1, "timeout_seconds": longest, "deadline_seconds": longest})
     try:
         teacher = made(given, brief, as_judge=role == "judge")
-        price = Budget(recipe.settings.budget, recipe.settings.prices, Spent()).price(teacher.model)
+        price = prices_of([teacher], recipe.settings.prices).get(teacher.model)
         known = replace(
             known,
             family=teacher.family,

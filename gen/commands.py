@@ -26,7 +26,9 @@ def common_options(*names: str) -> Callable[[Command], Command]:
     """The common options, by name, so that they are called and explained alike everywhere."""
     known = {
         "size": click.option("--size", type=int, metavar="N", help="Exemplars for training; held-out come on top."),
-        "teacher": click.option("--teacher", metavar="SPEC", help="Who writes: rehearsal, openai:MODEL[@URL], …"),
+        "teacher": click.option(
+            "--teacher", multiple=True, metavar="SPEC", help="Who writes: openai:MODEL[@URL], …; again for one more."
+        ),
         "judge": click.option("--judge", metavar="SPEC", help="Who judges, of another family; none = unjudged."),
         "budget": click.option("--budget", type=float, metavar="USD", help="Never spend more, resumes included."),
         "budget_tokens": click.option("--budget-tokens", type=int, metavar="N", help="Never use more tokens."),

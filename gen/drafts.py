@@ -6,6 +6,7 @@ Row by row, but for the choice of the situation: it is compared with those of th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +18,13 @@ from thousandfold.filters.embed import DIMENSIONS, embed
 from thousandfold.prompts import as_data
 
 from .asking import Asker
-from .reasking import Reading, Reasks, readings_of, with_follow_ups
+from .reasking import Reading, Reasks, with_follow_ups
 from .recipe import Recipe
 from .replies import Reply, UnreadableReplyError, read_json, schema_of
+from .roster import Roster
 from .tables import DRAFTS, frame, tagged_id
-from .teachers.base import Ask, Message, Purpose, Sampling
+from .takeover import Question, answered, resolved
+from .teachers.base import Ask, Message, Purpose
 from .text import conversation_text
 
 MOST_DRAWS = 8
@@ -100,31 +103,34 @@ async def write_drafts(
     asker: Asker,
     novelty: Novelty,
     *,
-    teacher: str,
+    teacher: str | Roster,
     round_number: int,
 ) -> pl.DataFrame:
     """One DRAFTS row per context that the budget reached, in the order given.
 
     `contexts` is a CONTEXTS frame with one more column, `draw` (0 for the first try). A reply that cannot
-    be read, or a final failure, is a row without messages and with its `problem`.
+    be read, or a final failure, is a row without messages and with its `problem`. `teacher` is who writes: one model,
+    or several with shares.
     """
     writer = _Writer(seeds, recipe, teacher)
     rows = contexts.to_dicts()
     reasks = reasks_of(recipe)
-    situation_asks = [writer.scenario_ask(row) for row in rows]
-    offered = await readings_of(asker, situation_asks, _candidates, reasks=reasks)
+    questions = [writer.scenario_question(row) for row in rows]
+    situation_asks, offered = await answered(questions, asker, _candidates, reasks=reasks)
     drafts = []
     for row, ask in zip(rows, situation_asks, strict=True):
         if ask.id not in offered:
             continue
         situation, problem = _situation(offered[ask.id], row, novelty)
         drafts.append((row, ask, situation, problem))
-    exemplar_asks = [None if problem else writer.exemplar_ask(row, text) for row, _, text, problem in drafts]
-    written = [ask for ask in exemplar_asks if ask is not None]
-    answers = await readings_of(asker, written, _exemplar_reply, reasks=reasks)
+    # Whoever thought of the situation writes it out, and its own teacher only where that one cannot.
+    questions = [writer.exemplar_question(row, text, ask.model) for row, ask, text, problem in drafts if not problem]
+    asks, answers = await answered(questions, asker, _exemplar_reply, reasks=reasks)
+    to_come = iter(asks)
+    exemplar_asks = [None if problem else next(to_come) for *_, problem in drafts]
     return frame(
         (
-            _draft(row, scenario_ask, exemplar_ask, situation, problem, answers, teacher, round_number)
+            _draft(row, scenario_ask, exemplar_ask, situation, problem, answers, round_number)
             for (row, scenario_ask, situation, problem), exemplar_ask in zip(drafts, exemplar_asks, strict=True)
             if exemplar_ask is None or exemplar_ask.id in answers
         ),
@@ -132,16 +138,19 @@ async def write_drafts(
     )
 
 
-def scenario_asks(contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, *, teacher: str) -> list[Ask]:
+def scenario_asks(
+    contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, asker: Asker, *, teacher: str | Roster
+) -> list[Ask]:
     """The first ask of each context (with its `draw`), in order: what tells whether it was begun before."""
     writer = _Writer(seeds, recipe, teacher)
-    return [writer.scenario_ask(row) for row in contexts.iter_rows(named=True)]
+    return resolved([writer.scenario_question(row) for row in contexts.iter_rows(named=True)], asker)
 
 
-def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str) -> list[Ask]:
+def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str | Roster) -> list[Ask]:
     """The asks for one draft with a situation of the usual length, and their follow-ups: what a budget must hold."""
     writer = _Writer(seeds, recipe, teacher)
-    path = [writer.scenario_ask(context), writer.exemplar_ask(context, "x" * 600)]
+    model = teacher if isinstance(teacher, str) else teacher.models[0]
+    path = [writer.scenario_ask(context, model), writer.exemplar_ask(context, "x" * 600, model)]
     return with_follow_ups(path, reasks_of(recipe))
 
 
@@ -168,20 +177,29 @@ def card(recipe: Recipe, context: Mapping[str, Any]) -> str:
 class _Writer:
     """Renders the asks of this room; what is constant for a facet or a seed is rendered once."""
 
-    def __init__(self, seeds: pl.DataFrame, recipe: Recipe, teacher: str) -> None:
+    def __init__(self, seeds: pl.DataFrame, recipe: Recipe, teacher: str | Roster) -> None:
         self._recipe = recipe
-        self._teacher = teacher
+        self._roster = Roster.alone(teacher, recipe) if isinstance(teacher, str) else teacher
         self._exemplars = {seed["id"]: _exemplar(seed) for seed in seeds.to_dicts()}
-        settings = recipe.settings
-        self._sampling = Sampling(settings.teacher.temperature, settings.teacher.max_tokens, settings.seed)
+        self._samplings = {writer.model: writer.sampling(recipe.settings.seed) for writer in self._roster.writers}
 
-    def scenario_ask(self, row: Mapping[str, Any]) -> Ask:
-        return self._ask("scenario", row, SITUATIONS_SCHEMA, how_many=str(self._recipe.settings.drafts.candidates))
+    def scenario_question(self, row: Mapping[str, Any]) -> Question:
+        order = self._roster.order(row["id"])
+        return Question(_key(row, "scenario"), order, partial(self.scenario_ask, row))
 
-    def exemplar_ask(self, row: Mapping[str, Any], situation: str) -> Ask:
-        return self._ask("exemplar", row, EXEMPLAR_SCHEMA, situation=as_data(situation))
+    def exemplar_question(self, row: Mapping[str, Any], situation: str, first: str) -> Question:
+        """`first` is whoever should be asked before all others."""
+        order = sorted(self._roster.order(row["id"]), key=lambda model: model != first)
+        return Question(_key(row, "exemplar"), order, partial(self.exemplar_ask, row, situation))
 
-    def _ask(self, purpose: Purpose, row: Mapping[str, Any], schema: dict[str, Any], **fields: str) -> Ask:
+    def scenario_ask(self, row: Mapping[str, Any], model: str) -> Ask:
+        how_many = str(self._recipe.settings.drafts.candidates)
+        return self._ask("scenario", row, model, SITUATIONS_SCHEMA, how_many=how_many)
+
+    def exemplar_ask(self, row: Mapping[str, Any], situation: str, model: str) -> Ask:
+        return self._ask("exemplar", row, model, EXEMPLAR_SCHEMA, situation=as_data(situation))
+
+    def _ask(self, purpose: Purpose, row: Mapping[str, Any], model: str, schema: dict[str, Any], **fields: str) -> Ask:
         question = f"control_{purpose}" if row["set"] == "ctrl" else purpose
         rendered = self._recipe.prompts[question].render(
             definition=self._recipe.rubrics[row["facet"]].definition,
@@ -190,13 +208,17 @@ class _Writer:
             **fields,
         )
         return Ask(
-            model=self._teacher,
+            model=model,
             messages=tuple(Message(role, text) for role, text in rendered),
-            sampling=self._sampling,
+            sampling=self._samplings[model],
             schema=schema,
             draw=row.get("draw", 0) + MOST_DRAWS * row["repeat"],
             purpose=purpose,
         )
+
+
+def _key(row: Mapping[str, Any], purpose: Purpose) -> str:
+    return f"{row['id']} {row.get('draw', 0)} {purpose}"
 
 
 def _exemplar(seed: Mapping[str, Any]) -> str:
@@ -232,7 +254,6 @@ def _draft(
     situation: str,
     problem: str | None,
     answers: Mapping[str, Reading[ExemplarReply]],
-    teacher: str,
     round_number: int,
 ) -> dict[str, Any]:
     reading = answers[exemplar_ask.id] if exemplar_ask else None
@@ -245,7 +266,7 @@ def _draft(
         "scenario": situation,
         "messages": [{"role": t.role, "content": t.content.strip()} for t in reply.messages] if reply else None,
         "because": reply.because.strip() if reply else None,
-        "teacher": teacher,
+        "teacher": (exemplar_ask or scenario_ask).model,
         "finish_reason": reading.outcome.finish_reason if reading else None,
         "problem": reading.problem if reading else problem,
         "scenario_ask_id": scenario_ask.id,

@@ -28,7 +28,8 @@ from .errors import RecipeError
 from .events import Event, OnEvent, ignore
 from .judgements import judge_drafts
 from .ledger import Ledger
-from .pipeline import NO_BUDGET, filtered, judge_of
+from .paths import judge_of
+from .pipeline import NO_BUDGET, filtered
 from .recipe import Recipe, load
 from .seeds import read_seeds
 from .state import State

@@ -4,7 +4,8 @@ ThousandfoldError                 exit 1
 ├── RecipeError                   exit 2    the recipe, a seed, an option or an argument is wrong
 ├── OutputError                   exit 2    OUT is not ours, not writable, or holds no such id
 ├── TeacherError                  exit 1    a teacher or judge cannot be reached or used
-│   └── MissingExtraError         exit 2    an optional package is not installed
+│   ├── MissingExtraError         exit 2    an optional package is not installed
+│   └── TeacherSetUpError         exit 1    a teacher answers, and not as it must
 ├── OfflineError                  exit 1    --offline, and replies are missing
 ├── DamageError                   exit 1    something on disk is not what was written
 ├── StorageError                  exit 1    the disk is full or failed
@@ -51,6 +52,10 @@ class OutputError(ThousandfoldError):
 
 class TeacherError(ThousandfoldError):
     """A teacher or judge cannot be reached, refused the key, or does not exist."""
+
+
+class TeacherSetUpError(TeacherError):
+    """A teacher has no reply to any of the first asks, or breaks the protocol: no outage, so nothing to sit out."""
 
 
 class MissingExtraError(TeacherError):

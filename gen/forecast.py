@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 from .budget import Budget
 from .teachers.base import Ask, Usage
@@ -45,40 +46,62 @@ class Forecast:
         return {**fields, "accepted": self.accepted, "expected_contexts": self.expected}
 
 
-def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
-    """From one rendered path of asks, with the follow-ups that each may have, and the assumptions above."""
-    times = Counter[str]()
-    depths = []  # 0 for an ask, k for what is asked the k-th time again
-    for ask in path:
-        first = ask.follows or ask.id
-        depths.append(times[first])
-        times[first] += 1
-    ends = []
-    for reply, bytes_per_token, share in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, ASSUMED_REASKED, strict=True):
-        usages = [
-            Usage(
-                math.ceil(sum(len(m.content.encode("utf-8", "replace")) for m in ask.messages) / bytes_per_token),
-                math.ceil(ask.sampling.max_tokens * reply),
-            )
-            for ask in path
-        ]
-        costs = [budget.cost(ask.model, usage) for ask, usage in zip(path, usages, strict=True)]
-        parts = [share**depth for depth in depths]
-        tokens = sum(
-            part * ((u.prompt_tokens or 0) + (u.completion_tokens or 0)) for part, u in zip(parts, usages, strict=True)
-        )
-        usd = None if None in costs else sum(part * (c or 0) for part, c in zip(parts, costs, strict=True)) / 1e6
-        ends.append((sum(parts), tokens, usd))
-    again = ", of which up to 10 % are asked for again," if any(depths) else ""
+def assumed(paths: Sequence[tuple[float, Sequence[Ask]]], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
+    """From one rendered path of asks for each teacher, with the follow-ups that each may have, and its share of all
+    contexts, and the assumptions above."""
+    ends = [
+        [(share, _cost_of(path, end, budget)) for share, path in paths]
+        for end in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, ASSUMED_REASKED, strict=True)
+    ]
+    low, high = (_mean_of(end) for end in ends)
+    again = (
+        ", of which up to 10 % are asked for again," if any(ask.follows for _, path in paths for ask in path) else ""
+    )
     return _forecast(
         f"no pilot: a yield of 60 to 100 % and replies of 15 to 100 % of max_tokens{again} are assumed",
         (ASSUMED_YIELD[0], ASSUMED_YIELD[1]),
-        asks=(ends[0][0], ends[1][0]),
-        tokens=(ends[0][1], ends[1][1]),
-        usd=None if ends[0][2] is None or ends[1][2] is None else (ends[0][2], ends[1][2]),
+        asks=(low.asks, high.asks),
+        tokens=(low.tokens, high.tokens),
+        usd=None if low.usd is None or high.usd is None else (low.usd, high.usd),
         wanted=wanted,
         heldout=heldout,
     )
+
+
+class _Cost(NamedTuple):
+    """Of one context on average: asks, tokens, and USD, None where a price is unknown."""
+
+    asks: float
+    tokens: float
+    usd: float | None
+
+
+def _cost_of(path: Sequence[Ask], end: tuple[float, float, float], budget: Budget) -> _Cost:
+    """A path at one end of the assumptions; what is asked again counts by how often that is assumed to happen."""
+    reply, bytes_per_token, reasked = end
+    times = Counter[str]()
+    asks = tokens = usd = 0.0
+    priced = True
+    for ask in path:
+        first = ask.follows or ask.id
+        part = reasked ** times[first]  # 1 for an ask, then what is asked the k-th time again
+        times[first] += 1
+        prompt = sum(len(m.content.encode("utf-8", "replace")) for m in ask.messages)
+        usage = Usage(math.ceil(prompt / bytes_per_token), math.ceil(ask.sampling.max_tokens * reply))
+        cost = budget.cost(ask.model, usage)
+        asks += part
+        tokens += part * ((usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
+        usd += part * (cost or 0) / 1e6
+        priced = priced and cost is not None
+    return _Cost(asks, tokens, usd if priced else None)
+
+
+def _mean_of(costs: Sequence[tuple[float, _Cost]]) -> _Cost:
+    """By the teachers' shares."""
+    usd = None if any(cost.usd is None for _, cost in costs) else sum(share * (cost.usd or 0) for share, cost in costs)
+    asks = sum(share * cost.asks for share, cost in costs)
+    tokens = sum(share * cost.tokens for share, cost in costs)
+    return _Cost(asks, tokens, usd)
 
 
 def from_pilot(

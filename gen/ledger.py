@@ -12,52 +12,18 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
+from .charges import Charge as Charge
+from .charges import Spent as Spent
+from .charges import Unpriced as Unpriced
 from .errors import DamageError, StorageError
 from .ledger_schema import FORMAT, address, bring_up_to_date, format_of, read_as_newest, trouble
 from .teachers.base import Ask, Failure, Outcome, TokenLogprob, Usage
 from .text import storable
-
-
-@dataclass(frozen=True)
-class Charge:
-    """What one outcome cost, and what a limit counts for it: the worst case where the usage is unknown."""
-
-    cost_microusd: int | None  # None: price or usage unknown
-    counted_tokens: int
-    counted_microusd: int
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What all replies in the ledger have cost so far, failures included."""
-
-    replies: int = 0
-    failures: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    microusd: int = 0
-    unpriced: int = 0  # replies whose price or usage is unknown
-    counted_tokens: int = 0  # what a limit counts, as in Charge
-    counted_microusd: int = 0
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-    cache_told_tokens: int = 0  # of the prompts whose provider said how much of them was cached
-    reasked: int = 0  # replies that were asked for again because those before them could not be read
-
-    @property
-    def cached_share(self) -> float | None:
-        """Of the prompt tokens of which it is known, how many came from a cache; None where nobody said."""
-        return self.cached_share_since(Spent())
-
-    def cached_share_since(self, before: Spent) -> float | None:
-        """The same of what came after `before`."""
-        told = self.cache_told_tokens - before.cache_told_tokens
-        return (self.cached_tokens - before.cached_tokens) / told if told else None
 
 
 class Ledger:
@@ -182,6 +148,30 @@ class Ledger:
                 )
                 found.update((row[0], (row[1], row[2])) for row in rows)
         return found
+
+    def charges(self, ask_ids: Sequence[str]) -> dict[str, Charge]:
+        """ask id -> what it cost, for those in the ledger."""
+        found: dict[str, Charge] = {}
+        with self._lock, self._guarded():
+            for part in _parts(ask_ids):
+                rows = self._db.execute(
+                    "SELECT ask_id, cost_microusd, counted_tokens, counted_microusd FROM outcomes"
+                    f" WHERE ask_id IN ({','.join('?' * len(part))})",
+                    part,
+                )
+                found.update((row[0], Charge(*row[1:])) for row in rows)
+        return found
+
+    def unpriced(self) -> list[Unpriced]:
+        """What was kept while no price of its model was known, by model."""
+        with self._lock, self._guarded():
+            rows = self._db.execute(
+                "SELECT model, count(*), sum(iif(known, prompt_tokens, 0)), sum(iif(known, completion_tokens, 0)),"
+                " sum(iif(known, 0, counted_tokens)) FROM (SELECT *, prompt_tokens + completion_tokens IS NOT NULL AS"
+                " known FROM outcomes) WHERE cost_microusd IS NULL AND counted_microusd = 0 AND counted_tokens > 0"
+                " GROUP BY model ORDER BY model"
+            ).fetchall()
+        return [Unpriced(*row) for row in rows]
 
     def spent(self) -> Spent:
         with self._lock, self._guarded():

@@ -11,7 +11,7 @@ from .recipe import Recipe, load
 SETTINGS: Mapping[str, str] = {
     "size": "size",
     "seed": "seed",
-    "teacher": "teacher.model",
+    "teacher": "teachers",
     "judge": "judge.model",
     "budget": "budget.usd",
     "budget_tokens": "budget.tokens",
@@ -33,11 +33,24 @@ def load_with(recipe: str | Path, options: Mapping[str, Any], names: Mapping[str
             raise TypeError(
                 f"unexpected keyword argument {name!r}; the options are {', '.join(SETTINGS)}, out, offline"
             )
-    given = {name: value for name, value in options.items() if name in SETTINGS and value is not None}
+    # An empty tuple: a command line on which an option that may be repeated is not given at all.
+    given = {name: value for name, value in options.items() if name in SETTINGS and value is not None and value != ()}
     overrides = {SETTINGS[name]: _written(name, value) for name, value in given.items()}
     return load(recipe, overrides, names={setting: (names or {}).get(name, name) for name, setting in SETTINGS.items()})
 
 
 def _written(name: str, value: Any) -> Any:
     """`value` as it could stand in recipe.toml: of a model that was given as an object, just that it was."""
-    return "given in code" if name in ("teacher", "judge") and not isinstance(value, str) else value
+    if name == "teacher":
+        several = teachers_of(value)
+        return [_named(one, place if len(several) > 1 else 0) for place, one in enumerate(several, start=1)]
+    return _named(value, 0) if name == "judge" else value
+
+
+def _named(model: Any, place: int) -> str:
+    return model if isinstance(model, str) else f"given in code ({place})" if place else "given in code"
+
+
+def teachers_of(value: Any) -> list[Any]:
+    """The option `teacher` as a list: one model, or several."""
+    return list(value) if isinstance(value, list | tuple) else [value]

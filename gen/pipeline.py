@@ -21,25 +21,24 @@ from typing import Any
 import polars as pl
 
 from .asking import Asker, StopSignal
-from .budget import Budget
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
 from .deficits import Tally
-from .drafts import Novelty, card, exemplar_prompt_text, longest_path, scenario_asks, write_drafts
+from .drafts import Novelty, card, exemplar_prompt_text, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
 from .frozen import freeze
-from .judgements import Judge, judge_drafts, longest_judging
+from .judgements import judge_drafts
 from .ledger import Ledger
 from .measured import TOLD, measured_facts
-from .models import Models
+from .models import Models, budget_of
 from .output import Output
+from .paths import judge_of, paths_of
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
 from .rounds import next_round
 from .seeds import read_seeds
 from .selection import Selection, select_exemplars
 from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
-from .teachers.base import Teacher
 from .verdicts import Closed, Sources, give_verdicts
 
 NO_BUDGET = BudgetSettings()
@@ -158,16 +157,14 @@ def make_asker(
     return Asker(
         ledger=ledger,
         teachers=models.by_identity,
-        budget=Budget(settings.budget, settings.prices, ledger.spent()),
+        budget=budget_of(recipe, models, ledger),
         concurrency=settings.run.concurrency,
+        at_once=models.at_once(recipe),
+        replaceable=models.roster.models if settings.run.when_down == "move" else (),
         offline=offline,
         stop=stop,
         on_event=on_event,
     )
-
-
-def judge_of(recipe: Recipe, judge: Teacher) -> Judge:
-    return Judge(judge.model, recipe.settings.judge, recipe.settings.seed, recipe.prompts, recipe.settings.run.reasks)
 
 
 def check_contexts(recipe: Recipe) -> None:
@@ -271,11 +268,11 @@ def _interleaved(contexts: pl.DataFrame) -> pl.DataFrame:
 
 async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
     """One pass through drafts, verdicts and judgements for `todo` (contexts with their `draw`)."""
-    recipe, teacher = desk.recipe, desk.models.teacher.model
+    recipe, roster = desk.recipe, desk.models.roster
     state.rounds += 1
     desk.on_event(Event("room", {"name": "drafts", "total": todo.height}))
     drafts = await write_drafts(
-        todo, desk.seeds, recipe, desk.asker, desk.novelty, teacher=teacher, round_number=state.rounds
+        todo, desk.seeds, recipe, desk.asker, desk.novelty, teacher=roster, round_number=state.rounds
     )
     desk.on_event(Event("room", {"name": "verdicts", "total": drafts.height}))
     verdicts, scores = filtered(drafts, todo.drop("draw"), desk.seeds, recipe, desk.closed)
@@ -313,17 +310,14 @@ def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataF
 
     What was begun before goes on where it stopped; of the rest there is no more than can still be paid for.
     """
-    row = todo.row(0, named=True)
-    path = longest_path(desk.recipe, desk.seeds, row, desk.models.teacher.model)
-    if desk.models.judge is not None:
-        rubric, tokens = desk.recipe.rubrics[row["facet"]], desk.recipe.settings.teacher.max_tokens
-        path += longest_judging(rubric, judge_of(desk.recipe, desk.models.judge), reply_tokens=tokens)
-    room = desk.asker.budget.affordable(path)
-    if room is None:
+    paths = paths_of(desk.recipe, desk.seeds, todo.row(0, named=True), desk.models)
+    rooms = [room for _, path in paths if (room := desk.asker.budget.affordable(path)) is not None]
+    if not rooms:
         return todo, todo.clear()
-    asks = scenario_asks(todo.head(room.of_run), desk.seeds, desk.recipe, teacher=desk.models.teacher.model)
+    of_run, of_ledger = (min(least) for least in zip(*rooms, strict=True))  # of the dearest teacher
+    asks = scenario_asks(todo.head(of_run), desk.seeds, desk.recipe, desk.asker, teacher=desk.models.roster)
     begun = desk.asker.ledger.get_many([ask.id for ask in asks])
-    count = sum(fresh <= room.of_ledger for fresh in accumulate(ask.id not in begun for ask in asks))
+    count = sum(fresh <= of_ledger for fresh in accumulate(ask.id not in begun for ask in asks))
     return todo.head(count), todo.slice(count)
 
 

@@ -21,9 +21,11 @@ from .settings import (
     Price,
     Rubric,
     Settings,
+    ShareSettings,
     TeacherSettings,
     checked,
 )
+from .staff import check_teachers, settle_teachers
 from .tables import RESERVED_AXES
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Recipe",
     "Rubric",
     "Settings",
+    "ShareSettings",
     "TeacherSettings",
     "load",
     "load_rubric",
@@ -60,6 +63,12 @@ class Recipe:
         self.rubrics = rubrics
         self.files = files  # relative path -> content, sorted: what was read, whatever becomes of it on disk
         self.prompts = {name: _prompt(name, path / "prompts") for name in prompts.NAMES}
+
+    @cached_property
+    def teachers(self) -> tuple[ShareSettings, ...]:
+        """Who writes: the recipe's [[teachers]], or the one of [teacher]."""
+        alone = ShareSettings(**self.settings.teacher.model_dump())
+        return self.settings.teachers or (alone,)
 
     @cached_property
     def levels(self) -> dict[str, list[str]]:
@@ -108,16 +117,20 @@ def load(
 ) -> Recipe:
     """The recipe at `path` (the directory or its recipe.toml), with `overrides` laid over its settings.
 
-    `overrides` maps dotted keys (`teacher.model`) to values; `names` says how such a key is called where it
-    was given (`--teacher`). Raises RecipeError naming file, key and value.
+    `overrides` maps dotted keys (`run.concurrency`) to values, and `teachers` to the models that write in place of the
+    recipe's; `names` says how such a key is called where it was given (`--concurrency`). Raises RecipeError naming
+    file, key and value.
     """
     folder = folder_of(Path(path))
     files = read_files(folder)
     table = toml_of(folder / "recipe.toml", files["recipe.toml"])
     for dotted, value in (overrides or {}).items():
-        _lay(table, dotted, value)
+        if dotted != "teachers":
+            _lay(table, dotted, value)
+    table = settle_teachers(table, (overrides or {}).get("teachers"), folder / "recipe.toml")
     spoken = {key: (names or {}).get(key, key) for key in overrides or {}}
     settings = checked(Settings, table, folder / "recipe.toml", spoken=spoken)
+    check_teachers(settings, folder / "recipe.toml")
     for key, name in named_files(settings):
         files = with_file(files, folder, key, name)
     axes_table = toml_of(folder / "axes.toml", files["axes.toml"])

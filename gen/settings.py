@@ -23,6 +23,7 @@ PartT = TypeVar("PartT", bound=Part)
 
 
 class _ModelSettings(Part):
+    concurrency: int | None = Field(default=None, ge=1, le=4096)  # of this model; None: as [run] says
     timeout_seconds: float = Field(default=600.0, gt=0)  # of one request; slow local servers need minutes
     deadline_seconds: float = Field(default=1800.0, gt=0)  # of one ask, with all its tries and waits
     attempts: int = Field(default=8, ge=1, le=50)  # the waits between them outlast an outage of a minute
@@ -38,6 +39,12 @@ class TeacherSettings(_ModelSettings):
     model: str = "rehearsal"
     temperature: float | None = Field(default=None, ge=0, le=2)  # None: the provider's own default
     max_tokens: int = Field(default=2048, ge=16)
+
+
+class ShareSettings(TeacherSettings):
+    """One of several teachers."""
+
+    share: float = Field(default=1.0, ge=0.001, le=1000)  # of the contexts, beside the other teachers' shares
 
 
 class JudgeSettings(_ModelSettings):
@@ -107,6 +114,8 @@ class SelectionSettings(Part):
     # twentieth a set holds 20 families or more. 20 exemplars of one are always allowed; 1.0 is no cap.
     opening_cap: float = Field(default=0.05, gt=0, le=1)
     closing_cap: float = Field(default=0.05, gt=0, le=1)
+    # Of size, how many one teacher may have written; 1.0 is no cap. Where it leaves places empty, the release says so.
+    teacher_cap: float = Field(default=1.0, gt=0, le=1)
 
 
 class TicSettings(Part):
@@ -114,6 +123,8 @@ class TicSettings(Part):
 
 
 class RunSettings(Part):
+    # A teacher that goes down: the run stops and can be resumed, or the other teachers take its contexts over.
+    when_down: Literal["pause", "move"] = "pause"
     max_rounds: int = Field(default=8, ge=1)
     # Of a reply that cannot be read, with the error shown to the model. What two do not mend, a third hardly does.
     reasks: int = Field(default=2, ge=0, le=2)
@@ -133,6 +144,8 @@ class Price(Part):
 
     input: float = Field(ge=0)
     output: float = Field(ge=0)
+    cached_input: float | None = Field(default=None, ge=0)  # read from the provider's cache; None: as input
+    cache_write: float | None = Field(default=None, ge=0)  # where writing into the cache is billed; None: as input
 
 
 class Settings(Part):
@@ -145,6 +158,7 @@ class Settings(Part):
     size: int = Field(default=300, ge=1, le=10_000_000)
     seed: int = Field(default=1, ge=0, lt=2**31)
     teacher: TeacherSettings = TeacherSettings()
+    teachers: tuple[ShareSettings, ...] = ()  # several, in place of the one
     judge: JudgeSettings = JudgeSettings()
     contexts: ContextSettings = ContextSettings()
     heldout: HeldoutSettings = HeldoutSettings()

@@ -148,9 +148,9 @@ def _with_costs(tries: pl.DataFrame, drafts: pl.DataFrame, judgements: pl.DataFr
     asks = [name for name in JUDGEMENTS if name.endswith("_ask_id")]
     judged = judgements.select("id", ask=pl.concat_list(asks))
     asked = pl.concat([written, judged]).explode("ask").drop_nulls().unique()
-    costs = ledger.costs(asked["ask"].to_list())
+    charges = ledger.charges(asked["ask"].to_list())
     told = pl.DataFrame(
-        [(ask, *cost) for ask, cost in costs.items()],
+        [(ask, charge.cost_microusd, charge.counted_tokens) for ask, charge in charges.items()],
         schema={"ask": pl.String, "microusd": pl.Int64, "tokens": pl.Int64},
         orient="row",
     )

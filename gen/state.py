@@ -13,6 +13,7 @@ from .breadth import idea_numbers
 from .deficits import NOTHING_TRIED, Tally
 from .ledger import Spent
 from .models import Models
+from .prices import price_list
 from .recipe import Recipe
 from .selection import Selection
 from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame, said_by
@@ -124,18 +125,25 @@ def facts_of(
     exit_code: int,
 ) -> dict[str, Any]:
     """What the manifest and the card say besides the files."""
-    teacher, judge = models.teacher, models.judge
+    judge = models.judge
     return {
         "recipe": {"name": recipe.settings.name, "sha256": recipe.sha256},
         "settings": recipe.settings.model_dump(mode="json"),
         "prompts": {name: prompt.sha256 for name, prompt in recipe.prompts.items()},
         "models": {
-            "teacher": {"model": teacher.model, "family": teacher.family},
+            "teacher": {
+                "model": ", ".join(teacher.model for teacher in models.teachers),
+                "family": ", ".join(dict.fromkeys(teacher.family for teacher in models.teachers)),
+            },
+            "teachers": _teachers(models, state, selection),
             "judge": {"model": judge.model, "family": judge.family} if judge else None,
         },
-        "rehearsal": teacher.family == "rehearsal-teacher",
+        "rehearsal": models.is_rehearsal,
         "judged": "unchecked" if judge else "unjudged",
-        "prices": {name: price.model_dump() for name, price in recipe.settings.prices.items()},
+        "prices": {
+            "list": price_list().as_dict(),
+            **{name: price.model_dump(exclude_none=True) for name, price in models.prices(recipe).items()},
+        },
         "cost": {
             "usd": None if spent.unpriced else spent.microusd / 1e6,
             "prompt_tokens": spent.prompt_tokens,
@@ -155,3 +163,17 @@ def facts_of(
         "capped": selection.capped.to_dicts(),
         "exit": exit_code,
     }
+
+
+def _teachers(models: Models, state: State, selection: Selection) -> list[dict[str, Any]]:
+    """What came of each teacher, in the recipe's order."""
+    counts = [Counter(rows["teacher"]) for rows in (state.drafts, state.kept, selection.frame)]
+    return [
+        {
+            "model": teacher.model,
+            "family": teacher.family,
+            "share": round(models.roster.shares[teacher.model], 6),
+            **dict(zip(("drafts", "kept", "selected"), (count[teacher.model] for count in counts), strict=True)),
+        }
+        for teacher in models.teachers
+    ]

@@ -87,6 +87,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("filters",),
     ("prompts",),
     (
+        "gen.charges",
         "gen.deficits",
         "gen.drill_kinds",
         "gen.errors",
@@ -128,8 +129,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.guarantees",
         "gen.kernels",
         "gen.ledger",
+        "gen.prices",
         "gen.recipe_files",
         "gen.sealed",
+        "gen.staff",
         "gen.teachers.rehearsal.judge",
         "gen.teachers.rehearsal.scenes",
         "gen.tuples",
@@ -150,6 +153,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.labelbook",
         "gen.options",
         "gen.planner",
+        "gen.roster",
         "gen.teachers.chatmodel",
         "gen.teachers.completions",
         "gen.teachers.engine",
@@ -173,6 +177,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.slips",
         "gen.waiting",
     ),
+    (
+        "gen.takeover",
+        "gen.teachers.rehearsal.planting",
+    ),
     # The rooms: one floor, so that none knows another.
     (
         "gen.contexts",
@@ -181,7 +189,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.release",
         "gen.seeds",
         "gen.selection",
-        "gen.teachers.rehearsal.planting",
+        "gen.teachers.rehearsal.reply",
         "gen.verdicts",
     ),
     (
@@ -190,32 +198,32 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.init",
         "gen.judge_trust",
         "gen.label_desk",
-        "gen.teachers.rehearsal.reply",
+        "gen.teachers.rehearsal.teacher",
         "gen.tics_report",
     ),
     (
         "gen.card",
+        "gen.drill_rows",
         "gen.judge_trust_report",
         "gen.label_exchange",
         "gen.labelling",
-        "gen.teachers.rehearsal.teacher",
-    ),
-    (
-        "gen.drill_rows",
-        "gen.label_command",
-        "gen.report",
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",
     ),
     (
+        "gen.label_command",
+        "gen.report",
+        "gen.teachers",
+    ),
+    (
         "gen.descent",
         "gen.judge_command",
-        "gen.teachers",
+        "gen.models",
         "gen.view",
     ),
-    ("gen.models",),
     (
         "gen.checkup",
+        "gen.paths",
         "gen.state",
     ),
     (

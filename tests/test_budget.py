@@ -39,6 +39,10 @@ def worst(one: Ask) -> int:
         (Price(input=0.0, output=0.0), Usage(5000, 5000), 0),
         (Price(input=2.0, output=8.0), Usage(100, None), None),
         (Price(input=2.0, output=8.0), Usage(), None),
+        (Price(input=2.0, output=8.0, cached_input=0.2), Usage(100, 10, 40), 120 + 8 + 80),
+        (Price(input=2.0, output=8.0), Usage(100, 10, 40), 280),  # no price of its own: as any of the prompt
+        (Price(input=2.0, output=8.0, cached_input=0.2), Usage(100, 10, 400), 20 + 80),  # no more than there were
+        (Price(input=2.0, output=8.0, cached_input=0.2, cache_write=2.5), Usage(100, 10, 40), 150 + 8 + 80),
     ],
 )
 def test_a_reply_costs_its_tokens_at_their_price_rounded_up(price: Price, usage: Usage, microusd: int | None) -> None:
@@ -159,7 +163,7 @@ def test_a_replayed_reply_is_used_by_the_run_and_not_spent_twice() -> None:
     assert first.affordable([one]) == Room(4, 4)
     again = budget(tokens=1000, spent=replace(NOTHING, counted_tokens=charge.counted_tokens))
     assert again.affordable([one]) == Room(5, 4)
-    again.replay(one, reply(one))
+    again.replay(charge)
     assert again.affordable([one]) == Room(4, 4)
 
 
@@ -170,3 +174,40 @@ def test_what_fits_is_what_could_be_reserved() -> None:
     assert limited.reserve(one)
     assert not limited.fits(two)
     assert not limited.reserve(two)
+
+
+def test_the_worst_case_is_a_prompt_that_is_written_into_the_cache() -> None:
+    dear = Budget(
+        BudgetSettings(usd=1049e-6),
+        {"test:writer": Price(input=2.0, output=8.0, cached_input=0.2, cache_write=2.5)},
+        NOTHING,
+    )
+    assert not dear.fits(ask("x" * 92))  # 100 tokens at 2.5 and 100 at 8 micro-dollars
+
+
+def test_what_was_kept_when_no_price_was_known_counts_at_todays_price(ledger: Ledger) -> None:
+    one, two, three = asks(3)
+    blind = Budget(BudgetSettings(), {}, NOTHING)
+    for each, usage in ((one, Usage(100, 10)), (two, Usage())):
+        blind.reserve(each)
+        outcome = reply(each, usage=usage)
+        ledger.put_many([(each, outcome, blind.settle(each, outcome))])
+    assert ledger.spent().counted_microusd == 0
+    later = budget(usd=1, spent=ledger.spent())
+    later.count_unpriced(ledger.unpriced())
+    assert later.spent_usd == (100 * 2 + 10 * 8 + worst(two) * 8) / 1e6
+    assert later.reserve(three)
+    assert later.reserved_usd == ((worst(three) - 100) * 2 + 100 * 8) / 1e6
+
+
+def test_a_limit_in_usd_needs_the_price_of_what_is_in_the_ledger_too(ledger: Ledger) -> None:
+    old = ask(model="openai:old")
+    blind = Budget(BudgetSettings(), {}, NOTHING)
+    blind.reserve(old)
+    ledger.put_many([(old, reply(old), blind.settle(old, reply(old)))])
+    budget(tokens=10**6, spent=ledger.spent()).count_unpriced(ledger.unpriced())
+    with pytest.raises(RecipeError) as caught:
+        budget(usd=1, spent=ledger.spent()).count_unpriced(ledger.unpriced())
+    assert caught.value.what == (
+        "--budget 1 USD is set, and the ledger holds 1 replies of 'openai:old', whose price is not known"
+    )

@@ -49,6 +49,7 @@ def test_the_exit_codes_are_the_documented_ones() -> None:
         "OutputError": 2,
         "TeacherError": 1,
         "MissingExtraError": 2,
+        "TeacherSetUpError": 1,
         "OfflineError": 1,
         "DamageError": 1,
         "StorageError": 1,

@@ -28,7 +28,7 @@ PATH = [
 
 def test_without_a_pilot_the_ends_are_the_stated_assumptions(ledger: Ledger) -> None:
     budget = budget_of(ledger, openai_x=Price(input=1.0, output=10.0))
-    forecast = assumed(PATH, wanted=600, heldout=30, budget=budget)
+    forecast = assumed([(1.0, PATH)], wanted=600, heldout=30, budget=budget)
     assert forecast.basis == "no pilot: a yield of 60 to 100 % and replies of 15 to 100 % of max_tokens are assumed"
     assert forecast.yield_ == (0.6, 1.0)
     assert forecast.contexts == (630, 1_030)
@@ -41,7 +41,7 @@ def test_without_a_pilot_the_ends_are_the_stated_assumptions(ledger: Ledger) -> 
 
 
 def test_an_unknown_price_is_no_cost_at_all_and_not_zero(ledger: Ledger) -> None:
-    assert assumed(PATH, wanted=10, heldout=0, budget=budget_of(ledger)).usd is None
+    assert assumed([(1.0, PATH)], wanted=10, heldout=0, budget=budget_of(ledger)).usd is None
 
 
 def test_a_pilot_gives_the_interval_of_its_own_yield_tokens_and_cost() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -104,6 +104,14 @@ class Outcome:
     latency_seconds: float | None = None  # of the last request alone
     fingerprint: str | None = None  # of the system that served it, as it calls itself
     logprobs: tuple[TokenLogprob, ...] | None = None  # where they were asked for and given
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A teacher that repeats requests: it asks first where the one before may be billed without a reply."""
+
+    def meter(self, again: Callable[[Ask], bool]) -> None:
+        """`again` says whether the budget holds one more try of an ask, and counts the one before."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,13 +109,16 @@ class Completions:
     async def close(self) -> None:
         await self._client.close()
 
+    again: Callable[[Ask], bool] = staticmethod(lambda _: True)
+    """Whether the budget holds one more try of an ask whose last one may be billed; see `Metered`."""
+
     async def one(self, ask: Ask) -> Outcome:
         """The outcome of one ask. Raises TeacherError where every other ask would meet the same."""
         course = _Course(ask, answered_before=self._answered)
         try:
             async for attempt in retrying(
                 attempts=self._settings.attempts,
-                can_heal=_can_heal,
+                can_heal=lambda error: _can_heal(error) and (not _may_be_billed(error) or self.again(ask)),
                 seconds_asked=_seconds_asked,
                 counts=_counts,
                 deadline_seconds=self._settings.deadline_seconds,
@@ -307,6 +310,13 @@ def _can_heal(error: BaseException) -> bool:
     if isinstance(error, UnicodeEncodeError):  # the request's fault: the next try would be the same
         return False
     return isinstance(error, (openai.APIConnectionError, SlowReplyError, ValueError))
+
+
+def _may_be_billed(error: BaseException) -> bool:
+    """Whether a model may have written a reply that never came: a status other than 200 says that none has."""
+    if isinstance(error, openai.APIStatusError):
+        return False
+    return not (isinstance(error, openai.APITimeoutError) and _is_connection_trouble(error))
 
 
 def _counts(error: BaseException) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .adaptive import FIRST_TRY, MOST_AT_ONCE, Pace
 from .base import Ask, Memory, Outcome
@@ -15,6 +16,10 @@ from .rates import Rates
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
     from .completions import Completions
+
+
+HOSTED = "api.openai.com"
+"""Where a model without an address is asked (`completions.OPENAI_URL`)."""
 
 
 class EndpointTeacher:
@@ -35,14 +40,23 @@ class EndpointTeacher:
         self._settings = settings
         self._client: Completions | None = None
         self._memory: Memory | None = None
+        self._again: Callable[[Ask], bool] = lambda _: True
 
     def remember_in(self, memory: Memory) -> None:
         """What the endpoint takes is noted in `memory`, and looked up there when it is connected to."""
         self._memory = memory
 
+    def meter(self, again: Callable[[Ask], bool]) -> None:
+        self._again = again
+
     @property
     def model(self) -> str:
         return f"openai:{self._name}"
+
+    @property
+    def host(self) -> str:
+        """Where it is asked, without the port: what a price depends on, and no identity does."""
+        return urlsplit(self._base_url).hostname or "" if self._base_url else HOSTED
 
     @property
     def family(self) -> str:
@@ -73,6 +87,7 @@ class EndpointTeacher:
                 rates=self.rates,
                 memory=self._memory,
             )
+            self._client.again = self._again
         return self._client
 
     async def close(self) -> None:

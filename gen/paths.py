@@ -1,0 +1,33 @@
+"""context → the asks that it may take, at the longest: what a budget holds for it, and a forecast reckons from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from .drafts import longest_path
+from .judgements import Judge, longest_judging
+from .models import Models
+from .recipe import Recipe
+from .roster import Roster
+from .teachers.base import Ask, Teacher
+
+
+def judge_of(recipe: Recipe, judge: Teacher) -> Judge:
+    return Judge(judge.model, recipe.settings.judge, recipe.settings.seed, recipe.prompts, recipe.settings.run.reasks)
+
+
+def paths_of(
+    recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], models: Models
+) -> list[tuple[float, list[Ask]]]:
+    """(share of all contexts, asks to write and to judge one draft), for each teacher; the shares sum to 1."""
+    judging: list[Ask] = []
+    if models.judge is not None:
+        rubric, judge = recipe.rubrics[context["facet"]], judge_of(recipe, models.judge)
+        judging = longest_judging(rubric, judge, reply_tokens=models.roster.max_tokens)
+    return [
+        (models.roster.shares[writer.model], longest_path(recipe, seeds, context, Roster([writer])) + judging)
+        for writer in models.roster.writers
+    ]
