@@ -62,7 +62,8 @@ def import_sheet(desk: Desk, path: Path, who: str | None) -> list[Sitting]:
     for name, sitting in sittings.items():
         desk.settle(name)
         sum_up(desk, queue, sitting)
-        chosen = sum(act.who == name and act.place.drawn == "chosen" for act in new)
+        drawn = {act.place.id for act in desk.book.acts(name) if act.place.drawn == "random"}
+        chosen = sum(act.who == name and act.place.drawn == "chosen" and act.place.id not in drawn for act in new)
         if chosen:
             sitting.notes.append(f"{chosen} texts were never given out: kept as chosen, which no guarantee may use")
     if sheet.blank:

@@ -119,8 +119,8 @@ def test_the_probability_of_random_draws_is_how_far_the_draw_has_come_in_the_fac
     with book(out) as open_book:
         near, far = place("d-1", probability=0.1), place("d-2", probability=0.2)
         other = place("d-3", facet="g", probability=0.5)
-        open_book.add([act(1, near), act(2, far, who="ben"), act(3, other)])
         open_book.add([act(None, place("d-4", probability=0.3), kind="skip")])  # drawn, though not labelled
+        open_book.add([act(1, near), act(2, far, who="ben"), act(3, other)])
         open_book.add([act(4, place("d-5", drawn="active", probability=0.05))])
     found = {row["id"]: row["probability"] for row in gen.labels(out).to_dicts()}
     assert found == {"d-1": 0.3, "d-2": 0.3, "d-3": 0.5, "d-5": 0.05}

@@ -285,6 +285,13 @@ def test_a_text_that_was_never_given_out_is_kept_as_chosen_and_that_is_said(out:
     assert gen.labels(out).select("drawn", "probability").rows() == [("chosen", None)] * 2
 
 
+def test_where_every_text_of_a_facet_is_labelled_nobody_chose(out: Path) -> None:
+    ids = judged(out).filter(pl.col("facet") == "honest apology")["id"].to_list()
+    said = label(out, "--import", sheet(out, [{"id": i, "level": "3"} for i in ids]), "--as", "ana")
+    assert "never given out" not in said.err
+    assert gen.labels(out).select("drawn", "probability").unique().rows() == [("random", 1.0)]
+
+
 def test_a_facet_alone_can_be_asked_for(out: Path) -> None:
     rows = exported(out, "--facet", "honest apology")
     assert {row["facet"] for row in rows} == {"honest apology"}
