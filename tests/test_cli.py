@@ -25,7 +25,20 @@ SIZE = "16"
 SUMMARY = {
     "release", "name", "size", "accepted", "asked", "replayed", "paid_usd", "rounds", "funnel", "shortfalls", "exit",
 }  # fmt: skip
-COMMANDS = {"init", "plan", "preview", "drill", "run", "refresh", "status", "tics", "trace", "verify", "rehearse"}
+COMMANDS = {
+    "init",
+    "models",
+    "plan",
+    "preview",
+    "drill",
+    "run",
+    "refresh",
+    "status",
+    "tics",
+    "trace",
+    "verify",
+    "rehearse",
+}
 
 
 @pytest.fixture(autouse=True)
