@@ -26,7 +26,7 @@ SUMMARY = {
     "release", "name", "size", "accepted", "asked", "replayed", "paid_usd", "rounds", "funnel", "shortfalls", "exit",
 }  # fmt: skip
 COMMANDS = {
-    "init", "plan", "preview", "drill", "judge", "run", "refresh", "status", "tics", "trace", "verify", "label",
+    "init", "models", "plan", "preview", "drill", "judge", "run", "refresh", "status", "tics", "trace", "verify", "label",
     "rehearse",
 }  # fmt: skip
 

@@ -34,6 +34,7 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
             ("scenario", 0, 0.01), ("exemplar", 1, 0.02), ("level", 0, None), ("evidence", 0, 0.0),
         )
     ],
+    "reasked": [{"purpose": "exemplar", "count": 2}],
     "verdicts": [{"kept": 28, "dropped": {"cut_off": 1, "near_duplicate": 1}}],
     "pool": [{"kept": 28, "wanted": 26}],
     "note": [{"text": "a note with \x1b[31m colour and [bold]markup[/bold]"}],
@@ -95,6 +96,18 @@ def test_a_log_has_a_line_every_few_seconds_and_no_more(capsys: pytest.CaptureFi
     assert len(lines) == int(50 * 0.25 / LOG_SECONDS) == 2
     assert lines[1].startswith("situations 80/100, drafts 0/100 · 8 replies/s · 0 replayed · 20.0000 USD · about ")
     assert re.search(r"about 1[45]s left in this room · 10s$", lines[1])
+
+
+def test_replies_that_are_asked_for_again_are_more_to_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    def tell(view: View, clock: Clock) -> None:
+        view(Event("room", {"name": "drafts", "total": 100}))
+        view(Event("replies", {"purpose": "scenario", "asked": 100, "replayed": 0, "cost_usd": 0.0}))
+        view(Event("reasked", {"purpose": "scenario", "count": 7}))
+        clock.now += LOG_SECONDS
+        view(Event("replies", {"purpose": "scenario", "asked": 5, "replayed": 0, "cost_usd": 0.0}))
+
+    [line] = said_in_a_log(capsys, tell)
+    assert line.startswith("situations 105/107, drafts 0/100 · ")
 
 
 def test_unknown_costs_and_failures_are_said(capsys: pytest.CaptureFixture[str]) -> None:
