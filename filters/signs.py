@@ -37,6 +37,9 @@ _CLOSERS = r"""[\s"'”’»›“‘)\]}）】」』〉》*_~`\p{Extended_Picto
 # "done.", 'done."', "**done.**", "done. 🙂", "done.[1]", "done. #late"
 ENDED = rf"{TERMINAL}{_CLOSERS}(?:\[\^?\d+\]|\s*#\w+)*$"
 LIST_ITEM = r"(?:^|\n)[ \t]*(?:[-*+•–]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+[^\n]+$"
+ITEM_MARK = r"^[ \t]*(?:[-*+•–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+"
+ITEM = rf"(?m){ITEM_MARK}.*\S.*$"
+ENDED_ITEM = rf"(?m){ITEM_MARK}.*{TERMINAL}{_CLOSERS.replace(chr(92) + 's', ' ')}$"
 CODE_OR_TABLE = r"(?:^|\n)(?: {4}|\t)[^\n]*$|(?:^|\n)[ \t]*\|[^\n]*\|$|(?:^|\n)[ \t]*(?:```|~~~)$"
 # "Warmly,\nAnna Lee": a comma, then up to three capitalised words alone on the last line.
 SIGN_OFF = r"[,，]\s*\n\s*[—–-]?\s*\p{Lu}[\w.'’-]*(?: \p{Lu}[\w.'’-]*){0,2}$"
@@ -66,6 +69,12 @@ DANGLING = (
     r"|should|may|might|must|their|his|our|your|my|its|these|those|this|every|each|such|very|between|through|during"
     r"|about|against|among|toward|towards|(?:and|then|that|if|so) (?:you|we|they|he|she|it|i)))$|[,–—(\[{“«/]$|\w-$"
 )
+# A phrase may end in a preposition or a verb ("people to talk with", "who you are"), and "St. Louis" is no sentence.
+DANGLING_ITEM = (
+    r"\w[,;]? (?i:the|an?|and|or|but|nor|than|whose|because|unless|although|their|our|your|my|into|such as)$"
+    r"|[,–—(\[{“«/]$|\w-$"
+)
+SENTENCE_IN_ITEM = rf"(?:\S+ +){{3}}\S*?{EARLIER_SENTENCE}"
 # Ends that need no sign: a quotation, a title in quotes, who said it, an address, a bracket, code, an equation.
 NEEDS_NO_SIGN = (
     r"[\"”’»)\]}>;]$|[\"”»][ ]*(?:[-—–~]+[ ]*|\()[^\n\"”»]+$|\S+@\S+\.\w+$|(?:https?://|www\.)\S+$"
