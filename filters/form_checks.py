@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from . import signs
+from . import signs, teachers_voice
 from .form_views import ROW, joined, views_where
 from .languages import LITTLE_WORDS
 from .shingles import ShingleColumn, containments, shingle_columns
@@ -173,9 +173,9 @@ def loop() -> Check:
 
 def leaked_instruction() -> Check:
     found = pl.sum_horizontal(
-        pl.col("starts").list.eval(pl.element().str.contains(signs.LEAKED_AT_THE_START)).list.sum(),
-        pl.col("answers").str.count_matches(signs.LEAKED_ANYWHERE),
-        pl.col("tail").str.contains(signs.LEAKED_AT_THE_END),
+        pl.col("starts").list.eval(pl.element().str.contains(teachers_voice.LEAKED_AT_THE_START)).list.sum(),
+        pl.col("answers").str.count_matches(teachers_voice.LEAKED_ANYWHERE),
+        pl.col("tail").str.contains(teachers_voice.LEAKED_AT_THE_END),
     )
     return Check("leaked_instruction", "above", found, pl.lit(0))
 

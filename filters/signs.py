@@ -87,36 +87,3 @@ CODE_LINE = (
     r"|#include|SELECT |INSERT |UPDATE |CREATE |<[a-zA-Z!/?]|print\(|[A-Za-z0-9_.]+ ?= ?\S)|[;{]\s*$|^\s*[})\]];?\s*$"
 )
 TABLE_ROW = r"(?m)^\s*\|.*\|\s*$"
-
-# The teacher's voice, or its orders, in place of an answer: how a turn begins, how it ends, what nobody says in one.
-_WRITTEN = (
-    r"(?:answer|reply|response|text|conversation|dialogue|exemplar|example|rewrite|revision|version|draft|json"
-    r"|exchange)"
-)
-_ASKED_FOR = r"(?:rewritten|revised|requested|updated|improved|generated|training|sample)"
-LEAKED_AT_THE_START = (
-    r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)(?-u:\b)"
-    r"[^\n]{0,20}?[,.!:]?\s*)?"
-    rf"(?:(?:here(?:[’']s| is| are)|below is|the following is)\s+(?:the|an?|my|your|one)\s+(?:{_ASKED_FOR}\s+{_WRITTEN}"
-    r"|(?:[\w-]+\s+){0,2}?(?:conversation|dialogue|exemplar|rewrite|revision|version|draft|json|scenario"
-    r"|situation|exchange)"
-    rf"|{_WRITTEN}\s+(?:that|which|to|in)\s+(?:meets|follows|expresses|demonstrates|shows|the (?:style|requested"
-    r"|given)))"
-    rf"|i (?:will|shall|[’']ll) now (?:write|generate|produce|rewrite)(?-u:\b)[^\n]{{0,40}}?{_WRITTEN}"
-    r"|i (?:have been|was) (?:instructed|told|prompted) to(?-u:\b)|(?:\[?(?:system|user|assistant|scenario|situation"
-    r"|context|because)\]?\s*:|### ?(?:instruction|response|input)))"
-)
-LEAKED_ANYWHERE = (
-    r"(?i)(?:^|[.!?\n]\s*|[,;] )(?:as|i(?:[’']| a)m (?:just |only )?)\s?an? "
-    r"(?:ai|artificial intelligence|(?:large )?language model)(?:\s+(?:language model|assistant|model))?(?-u:\b)"
-    r"[^.!?\n]*?[,.]"
-    rf"|(?i)(?-u:\b)the (?:context card|seed exemplar|exemplar above|instructions? above|prompt above)(?-u:\b)"
-    rf"|(?i)(?-u:\b)this {_WRITTEN} (?:was generated|has been generated|follows|meets|adheres to|satisfies)(?-u:\b)"
-    r"|(?i)(?-u:\b)(?:my (?:training data|knowledge cutoff|system prompt)|the requested (?:value|format|style))(?-u:\b)"
-)
-LEAKED_AT_THE_END = (
-    r"(?i)(?:let me know if you(?:[’']d| would)? (?:like|want|need)(?: me)?(?: to)? "
-    rf"(?:any |some |further |make |more )*(?:changes?|adjust\w*|revis\w*|edits?|modif\w*|variations?"
-    rf"|versions?|rewrite (?:this|the) {_WRITTEN})"
-    r"|i hope this (?:meets|satisfies|fits|follows) (?:the|your|all) \w+)"
-)
