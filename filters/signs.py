@@ -38,6 +38,7 @@ _CLOSERS = r"""[\s"'”’»›“‘)\]}）】」』〉》*_~`\p{Extended_Picto
 ENDED = rf"{TERMINAL}{_CLOSERS}(?:\[\^?\d+\]|\s*#\w+)*$"
 LIST_ITEM = r"(?:^|\n)[ \t]*(?:[-*+•–]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+[^\n]+$"
 ITEM_MARK = r"^[ \t]*(?:[-*+•–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+"
+NUMBERED = r"(?m)^[ \t]*\(?\d{1,4}[.):][ \t]+"
 ITEM = rf"(?m){ITEM_MARK}.*\S.*$"
 ENDED_ITEM = rf"(?m){ITEM_MARK}.*{TERMINAL}{_CLOSERS.replace(chr(92) + 's', ' ')}$"
 CODE_OR_TABLE = r"(?:^|\n)(?: {4}|\t)[^\n]*$|(?:^|\n)[ \t]*\|[^\n]*\|$|(?:^|\n)[ \t]*(?:```|~~~)$"

@@ -294,6 +294,21 @@ def test_an_unknown_or_missing_finish_reason_says_nothing() -> None:
     assert verdict(ASK, ANSWER, finish_reason="end_turn") == GOOD
 
 
+# Loops
+
+
+@pytest.mark.parametrize("mark", ["{}. ", "{}) ", "({}) ", "{}: "])
+def test_what_is_said_again_under_other_numbers_is_a_loop(mark: str) -> None:
+    said = "\n".join(mark.format(number) + BECAUSE for number in range(1, 6))
+    assert verdict(ASK, said) == ("loop", 5.0, 3.0)
+
+
+def test_a_numbered_list_and_a_table_of_numbers_are_no_loop() -> None:
+    times = " ".join(f"{number} times 3 is {3 * number}." for number in range(1, 13))
+    assert reason_for(times) is None
+    assert reason_for("Do this:\n1. ask her first\n2. ask her first, and wait\n3. ask her, and write it down.") is None
+
+
 # The reason
 
 
