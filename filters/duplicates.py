@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from .columns import TextColumn
+from .columns import TextColumn, shown
 from .groups import Groups, Taken, take
 from .index import MinHashIndex
 from .minhash import Sketching, sketch
@@ -60,7 +60,7 @@ def near_duplicates(
     """
     sketching = Sketching(threshold=threshold, ngram=ngram, num_perm=num_perm, seed=seed)
     if against is not None:
-        against.check_same(sketching)
+        _checked_index(against).check_same(sketching)
     column = TextColumn(texts)
     ranks = None if prefer is None else _ranks(prefer, len(column))
     sketches = sketch(column, sketching)
@@ -69,6 +69,16 @@ def near_duplicates(
     keys, ratios = against.nearest(groups.column, groups.bands) if against is not None else (None, None)
     taken = take(groups, sketching, keys, ratios)
     return _answer(groups, taken, against)
+
+
+def _checked_index(against: object) -> MinHashIndex:
+    if not isinstance(against, MinHashIndex):
+        raise FilterError(
+            what=f"against is {shown(against)}, of type {type(against).__name__}",
+            why="texts of earlier rounds are compared by their index",
+            do="give a MinHashIndex: MinHashIndex.open(path), or one to which texts were added",
+        )
+    return against
 
 
 def _order_taken(contents: NDArray[np.uint64], ranks: NDArray[np.float64] | None) -> NDArray[np.int64]:
@@ -82,7 +92,7 @@ def _ranks(prefer: pl.Series | Sequence[float | None], count: int) -> NDArray[np
         numbers = isinstance(prefer, pl.Series) and prefer.dtype.is_numeric()
         values = prefer.cast(pl.Float64) if isinstance(prefer, pl.Series) and numbers else None
         values = pl.Series(list(prefer), dtype=pl.Float64) if values is None else values
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FilterError(
             what=f"prefer cannot be read as a column of numbers ({error})",
             why="of two copies the one with the higher number stays",

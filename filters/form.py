@@ -21,8 +21,8 @@ The checks, in this order; the first that fails gives the reason, with what was 
 - `echo_context`, `echo_seed`, `echo_prompt`: the assistant's turns repeat the context card, the seed, or the
   instructions they were made from. Share of their word 8-grams that stand there; dropped from the limit on.
 
-All of it works row by row. What it does not see: text cut exactly after a sentence or inside a list item, and
-any cut in a language that ends sentences without a sign (Thai, Lao).
+All of it works row by row. What it does not see: text cut exactly after a sentence, in verse, or in a list of phrases
+at a word that may end one, and any cut in a language that ends sentences without a sign (Thai, Lao).
 """
 
 from __future__ import annotations

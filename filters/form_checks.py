@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import polars as pl
 
-from . import signs
+from . import signs, teachers_voice
 from .form_views import ROW, joined, views_where
 from .languages import LITTLE_WORDS
 from .shingles import ShingleColumn, containments, shingle_columns
@@ -101,7 +101,7 @@ def with_endings(views: pl.DataFrame) -> pl.DataFrame:
     prose, tail = pl.col("prose"), pl.col("tail")
     patterns = (signs.STRAIGHT_QUOTE, *signs.OPEN_TO_THE_END)
     last = pl.col("last")
-    ways_to_end = (signs.ENDED, signs.LIST_ITEM, signs.CODE_OR_TABLE, signs.SIGN_OFF)
+    ways_to_end = (signs.ENDED, signs.CODE_OR_TABLE, signs.SIGN_OFF)
     seen = views.with_columns(
         unended=~pl.any_horizontal(tail.str.contains(pattern) for pattern in ways_to_end),
         open=prose.str.contains("|".join(patterns)),
@@ -111,11 +111,15 @@ def with_endings(views: pl.DataFrame) -> pl.DataFrame:
         "lines": last.str.count_matches(signs.LINE),
         "ended_lines": last.str.count_matches(signs.ENDED_LINE),
         "announced": last.str.contains(signs.ANNOUNCED),
+        "items": last.str.count_matches(signs.ITEM),
+        "ended_items": last.str.count_matches(signs.ENDED_ITEM),
     }
     number = pl.sum_horizontal(prose.str.contains(pattern) for pattern in patterns)
     suspect = views_where(seen, pl.col("unended") | pl.col("open")).with_columns(**lines)
+    is_item = pl.col("tail").str.contains(signs.LIST_ITEM)
+    stops = pl.when(is_item).then(stops_in_an_item()).otherwise(stops_in_a_sentence())
     found = suspect.select(
-        ROW, stops=pl.col("unended") & stops_in_a_sentence(), open_signs=number, code=last.str.contains(signs.CODE_LINE)
+        ROW, stops=pl.col("unended") & stops, open_signs=number, code=last.str.contains(signs.CODE_LINE)
     )
     return joined(seen, found)
 
@@ -141,6 +145,18 @@ def stops_in_a_sentence() -> pl.Expr:
     return ~tail.str.contains(signs.NEEDS_NO_SIGN) & says_so & (~verse | dangles)
 
 
+def stops_in_an_item() -> pl.Expr:
+    """Where no sign ends the last item of a list: whether it should have one.
+
+    An item may be a name or a phrase. But where the items before it, two or more, all end as sentences do, or the item
+    itself holds an earlier sentence, or it stops at a word that cannot be the last, it was cut.
+    """
+    said = pl.col("line").str.replace(signs.ITEM_MARK, "")
+    of_sentences = (pl.col("items") > 1) & (pl.col("ended_items") >= pl.col("items") - 1)
+    says_so = said.str.contains(signs.DANGLING_ITEM) | of_sentences | said.str.contains(signs.SENTENCE_IN_ITEM)
+    return ~pl.col("tail").str.contains(signs.NEEDS_NO_SIGN) & says_so
+
+
 def no_reason() -> Check:
     span = pl.col("because").fill_null("")
     # A blank span stands everywhere and says nothing: it is counted as standing nowhere.
@@ -157,9 +173,9 @@ def loop() -> Check:
 
 def leaked_instruction() -> Check:
     found = pl.sum_horizontal(
-        pl.col("starts").list.eval(pl.element().str.contains(signs.LEAKED_AT_THE_START)).list.sum(),
-        pl.col("answers").str.count_matches(signs.LEAKED_ANYWHERE),
-        pl.col("tail").str.contains(signs.LEAKED_AT_THE_END),
+        pl.col("starts").list.eval(pl.element().str.contains(teachers_voice.LEAKED_AT_THE_START)).list.sum(),
+        pl.col("answers").str.count_matches(teachers_voice.LEAKED_ANYWHERE),
+        pl.col("tail").str.contains(teachers_voice.LEAKED_AT_THE_END),
     )
     return Check("leaked_instruction", "above", found, pl.lit(0))
 

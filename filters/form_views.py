@@ -55,8 +55,17 @@ def views_of(frame: pl.DataFrame, messages: str) -> pl.DataFrame:
     facts = word_facts(views.get_column("last"))
     little = {f"little_{language}": facts.little[:, number] for number, language in enumerate(LITTLE_WORDS)}
     views = views.with_columns(pl.DataFrame({"words": facts.words, "copies": facts.copies, **little}))
+    views = views.with_columns(copies=pl.max_horizontal("copies", _copies_of_items(views.get_column("last"))))
     suspect = views_where(views, pl.col("text").str.contains(signs.MAY_BE_BROKEN))
     return joined(views, suspect.select(ROW, broken_places=pl.col("text").str.count_matches(signs.BROKEN)))
+
+
+def _copies_of_items(texts: pl.Series) -> pl.Series:
+    """`copies` without the numbers of list items, which part what is said again; null where there are none."""
+    numbered = texts.str.contains(signs.NUMBERED).fill_null(value=False).arg_true()
+    bare = texts.gather(numbered).str.replace_all(signs.NUMBERED, "")
+    copies = pl.Series([None], dtype=pl.Float64).new_from_index(0, len(texts))
+    return copies.scatter(numbered, word_facts(bare).copies)
 
 
 def views_where(views: pl.DataFrame, where: pl.Expr) -> pl.DataFrame:

@@ -65,7 +65,7 @@ class MinHashIndex:
         not as many keys as texts.
         """
         column = TextColumn(texts)
-        new_keys = self._checked_keys(list(keys), len(column))
+        new_keys = self._checked_keys(_listed(keys), len(column))
         if not new_keys:
             return
         sketches = sketch(column, self.sketching)
@@ -208,6 +208,16 @@ class MinHashIndex:
                 )
             seen.add(key)
         return keys
+
+
+def _listed(keys: object) -> list[Any]:
+    if isinstance(keys, str | bytes) or not isinstance(keys, Iterable):
+        raise FilterError(
+            what=f"keys is {shown(keys)}, of type {type(keys).__name__}",
+            why="every text is found again by its own key",
+            do="give an iterable of str, one for each text",
+        )
+    return list(keys)
 
 
 def _named(values: dict[str, Any], names: Sequence[str]) -> str:

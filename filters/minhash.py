@@ -49,12 +49,11 @@ class Sketching:
         self._check_whole("ngram", at_least=1, why="a shingle is that many words", usual=5)
         self._check_whole("num_perm", at_least=2, why="the signature is cut into at least two bands", usual=128)
         self._check_whole("seed", at_least=0, why="it seeds a 32-bit generator", usual=1)
-        if self.seed >= 2**32:
-            raise FilterError(
-                what=f"seed is {self.seed}",
-                why="it seeds a 32-bit generator",
-                do="give a whole number below 4294967296 (2**32)",
-            )
+        for name, why in (("seed", "it seeds a 32-bit generator"), ("ngram", "no text has so many words")):
+            if getattr(self, name) >= 2**32:
+                raise FilterError(
+                    what=f"{name} is {getattr(self, name)}", why=why, do="give a whole number below 4294967296 (2**32)"
+                )
 
     def _check_whole(self, name: str, *, at_least: int, why: str, usual: int) -> None:
         value = getattr(self, name)

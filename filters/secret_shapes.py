@@ -36,6 +36,9 @@ _KEYS = (
     r"npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_-]{50,250}",
     r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}",  # SendGrid
     r"(?:AC|SK)[0-9a-f]{32}",  # Twilio
+    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}",  # a Telegram bot
+    r"gsk_[A-Za-z0-9]{52}|xai-[A-Za-z0-9]{80}|pplx-[A-Za-z0-9]{48}|r8_[A-Za-z0-9]{37}",  # Groq, xAI, Perplexity…
+    r"dop_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|shp(?:at|ca|pa|ss)_[0-9a-f]{32}",  # DigitalOcean, Databricks, Shopify
 )
 _KEY = re.compile(
     rf"(?<![A-Za-z0-9_-])(?:{'|'.join(_KEYS)})(?![A-Za-z0-9_-])|\bBearer (?P<span>[A-Za-z0-9._~+/-]{{24,500}})"
@@ -83,6 +86,7 @@ _IBAN = re.compile(
 _LIKELY_KEY = (
     r"sk-[A-Za-z0-9_-]{20}|[sr]k_(?:live|test)_|A[KS]IA[A-Z0-9]{16}|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|AIza"
     r"|GOCSPX-|hf_[A-Za-z0-9]{34}|npm_|pypi-|SG\.[A-Za-z0-9_-]{22}|(?:AC|SK)[0-9a-f]{32}|Bearer [A-Za-z0-9._~+/-]{24}"
+    r"|[0-9]{8}:AA|gsk_|xai-|pplx-|r8_|dop_v1_|dapi[0-9a-f]{32}|shp(?:at|ca|pa|ss)_"
 )
 _LIKELY_PASSWORD = r"""(?i-u:pass(?:word|wd|phrase|code)|pwd|secret|token|key)["'`]?\s{0,2}[:=]"""
 _LIKELY_PHONE = (

@@ -37,6 +37,10 @@ _CLOSERS = r"""[\s"'”’»›“‘)\]}）】」』〉》*_~`\p{Extended_Picto
 # "done.", 'done."', "**done.**", "done. 🙂", "done.[1]", "done. #late"
 ENDED = rf"{TERMINAL}{_CLOSERS}(?:\[\^?\d+\]|\s*#\w+)*$"
 LIST_ITEM = r"(?:^|\n)[ \t]*(?:[-*+•–]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+[^\n]+$"
+ITEM_MARK = r"^[ \t]*(?:[-*+•–·]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+"
+NUMBERED = r"(?m)^[ \t]*\(?\d{1,4}[.):][ \t]+"
+ITEM = rf"(?m){ITEM_MARK}.*\S.*$"
+ENDED_ITEM = rf"(?m){ITEM_MARK}.*{TERMINAL}{_CLOSERS.replace(chr(92) + 's', ' ')}$"
 CODE_OR_TABLE = r"(?:^|\n)(?: {4}|\t)[^\n]*$|(?:^|\n)[ \t]*\|[^\n]*\|$|(?:^|\n)[ \t]*(?:```|~~~)$"
 # "Warmly,\nAnna Lee": a comma, then up to three capitalised words alone on the last line.
 SIGN_OFF = r"[,，]\s*\n\s*[—–-]?\s*\p{Lu}[\w.'’-]*(?: \p{Lu}[\w.'’-]*){0,2}$"
@@ -66,6 +70,12 @@ DANGLING = (
     r"|should|may|might|must|their|his|our|your|my|its|these|those|this|every|each|such|very|between|through|during"
     r"|about|against|among|toward|towards|(?:and|then|that|if|so) (?:you|we|they|he|she|it|i)))$|[,–—(\[{“«/]$|\w-$"
 )
+# A phrase may end in a preposition or a verb ("people to talk with", "who you are"), and "St. Louis" is no sentence.
+DANGLING_ITEM = (
+    r"\w[,;]? (?i:the|an?|and|or|but|nor|than|whose|because|unless|although|their|our|your|my|into|such as)$"
+    r"|[,–—(\[{“«/]$|\w-$"
+)
+SENTENCE_IN_ITEM = rf"(?:\S+ +){{3}}\S*?{EARLIER_SENTENCE}"
 # Ends that need no sign: a quotation, a title in quotes, who said it, an address, a bracket, code, an equation.
 NEEDS_NO_SIGN = (
     r"[\"”’»)\]}>;]$|[\"”»][ ]*(?:[-—–~]+[ ]*|\()[^\n\"”»]+$|\S+@\S+\.\w+$|(?:https?://|www\.)\S+$"
@@ -78,36 +88,3 @@ CODE_LINE = (
     r"|#include|SELECT |INSERT |UPDATE |CREATE |<[a-zA-Z!/?]|print\(|[A-Za-z0-9_.]+ ?= ?\S)|[;{]\s*$|^\s*[})\]];?\s*$"
 )
 TABLE_ROW = r"(?m)^\s*\|.*\|\s*$"
-
-# The teacher's voice, or its orders, in place of an answer: how a turn begins, how it ends, what nobody says in one.
-_WRITTEN = (
-    r"(?:answer|reply|response|text|conversation|dialogue|exemplar|example|rewrite|revision|version|draft|json"
-    r"|exchange)"
-)
-_ASKED_FOR = r"(?:rewritten|revised|requested|updated|improved|generated|training|sample)"
-LEAKED_AT_THE_START = (
-    r"(?i)^\W*(?:(?:sure|certainly|of course|absolutely|okay|ok|alright|great|understood|got it)(?-u:\b)"
-    r"[^\n]{0,20}?[,.!:]?\s*)?"
-    rf"(?:(?:here(?:[’']s| is| are)|below is|the following is)\s+(?:the|an?|my|your|one)\s+(?:{_ASKED_FOR}\s+{_WRITTEN}"
-    r"|(?:[\w-]+\s+){0,2}?(?:conversation|dialogue|exemplar|rewrite|revision|version|draft|json|scenario"
-    r"|situation|exchange)"
-    rf"|{_WRITTEN}\s+(?:that|which|to|in)\s+(?:meets|follows|expresses|demonstrates|shows|the (?:style|requested"
-    r"|given)))"
-    rf"|i (?:will|shall|[’']ll) now (?:write|generate|produce|rewrite)(?-u:\b)[^\n]{{0,40}}?{_WRITTEN}"
-    r"|i (?:have been|was) (?:instructed|told|prompted) to(?-u:\b)|(?:\[?(?:system|user|assistant|scenario|situation"
-    r"|context|because)\]?\s*:|### ?(?:instruction|response|input)))"
-)
-LEAKED_ANYWHERE = (
-    r"(?i)(?:^|[.!?\n]\s*|[,;] )(?:as|i(?:[’']| a)m (?:just |only )?)\s?an? "
-    r"(?:ai|artificial intelligence|(?:large )?language model)(?:\s+(?:language model|assistant|model))?(?-u:\b)"
-    r"[^.!?\n]*?[,.]"
-    rf"|(?i)(?-u:\b)the (?:context card|seed exemplar|exemplar above|instructions? above|prompt above)(?-u:\b)"
-    rf"|(?i)(?-u:\b)this {_WRITTEN} (?:was generated|has been generated|follows|meets|adheres to|satisfies)(?-u:\b)"
-    r"|(?i)(?-u:\b)(?:my (?:training data|knowledge cutoff|system prompt)|the requested (?:value|format|style))(?-u:\b)"
-)
-LEAKED_AT_THE_END = (
-    r"(?i)(?:let me know if you(?:[’']d| would)? (?:like|want|need)(?: me)?(?: to)? "
-    rf"(?:any |some |further |make |more )*(?:changes?|adjust\w*|revis\w*|edits?|modif\w*|variations?"
-    rf"|versions?|rewrite (?:this|the) {_WRITTEN})"
-    r"|i hope this (?:meets|satisfies|fits|follows) (?:the|your|all) \w+)"
-)

@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "filters.languages",
         "filters.secret_numbers",
         "filters.signs",
+        "filters.teachers_voice",
         "filters.verdict",
     ),
     (

@@ -441,6 +441,12 @@ def hash_free(text: str, ranks: int) -> int:
         ({"num_perm": 1}, "num_perm is 1", "give a whole number of at least 2, such as 128"),
         ({"seed": -1}, "seed is -1", "give a whole number of at least 0, such as 1"),
         ({"seed": 2**32}, "seed is 4294967296", "give a whole number below 4294967296 (2**32)"),
+        ({"ngram": 2**70}, f"ngram is {2**70}", "give a whole number below 4294967296 (2**32)"),
+        (
+            {"against": "cache/index"},
+            "against is 'cache/index', of type str",
+            "give a MinHashIndex: MinHashIndex.open(path), or one to which texts were added",
+        ),
         ({"prefer": [1.0]}, "prefer has 1 values for 2 texts", "give one number, or None, for each text"),
         ({"texts": "one text"}, "texts is 'one text', of type str", "wrap a single text in a list: [text]"),
         ({"texts": None}, "texts is None, of type NoneType", "wrap a single text in a list: [text]"),
@@ -460,7 +466,7 @@ def test_a_wrong_argument_is_named_with_its_value_and_what_to_give(
     assert caught.value.why
 
 
-@pytest.mark.parametrize("prefer", [["high", "low"], 0.5, "ab", [[1], [2]]])
+@pytest.mark.parametrize("prefer", [["high", "low"], 0.5, "ab", [[1], [2]], [object(), 1]])
 def test_a_prefer_that_holds_no_numbers_is_refused(prefer: Any) -> None:
     with pytest.raises(FilterError, match=r"^prefer cannot be read as a column of numbers") as caught:
         near_duplicates(["a", "b"], prefer=prefer)

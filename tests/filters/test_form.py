@@ -232,6 +232,10 @@ def test_brackets_braces_and_any_script_are_ordinary_text(text: str) -> None:
         "ถามเธอก่อน",
         "Do this:\n- ask her\n- then write it down",
         "Do this:\n1. ask her\n2) write it down",
+        "People to trust:\n- the one you work with\n- the ones you talk to",
+        "Ask her first.\n\n- The White House\n- Gateway Arch, St. Louis",
+        "Ask her first. Then:\n1. the date.\n2. the place\n3. the hour",
+        "1. Ask her first.",
         "Do this:\n\n```\nask(her)\n```",
         "Do this:\n\n    ask(her)",
         "| who | what |\n|---|---|\n| her | ask |",
@@ -264,6 +268,11 @@ def test_a_finished_text_is_not_cut_off(ending: str) -> None:
         "Do this:\n```\nask(her)",
         "Do this:\n```\nask(her)  # And wait.",
         "Do this:\n- ask her\n\nAnd then you",
+        "Do this:\n1. Ask her first.\n2. Write it down, so that you both",
+        "Do this:\n1. ask her\n2. Say it once more. Then wait for a day or two and ask",
+        "Do this:\n- ask her\n- then write it down and",
+        "Do this:\n* ask her\n* write it down,",
+        "Do this:\n· Ask her first. 🙂\n· Then write it *down.*\n· And when she has",
         "A long sentence, with a comma,\nand then it stops",
     ],
 )
@@ -283,6 +292,21 @@ def test_an_earlier_turn_may_end_as_it_likes() -> None:
 def test_an_unknown_or_missing_finish_reason_says_nothing() -> None:
     assert verdict(ASK, ANSWER, finish_reason=None) == GOOD
     assert verdict(ASK, ANSWER, finish_reason="end_turn") == GOOD
+
+
+# Loops
+
+
+@pytest.mark.parametrize("mark", ["{}. ", "{}) ", "({}) ", "{}: "])
+def test_what_is_said_again_under_other_numbers_is_a_loop(mark: str) -> None:
+    said = "\n".join(mark.format(number) + BECAUSE for number in range(1, 6))
+    assert verdict(ASK, said) == ("loop", 5.0, 3.0)
+
+
+def test_a_numbered_list_and_a_table_of_numbers_are_no_loop() -> None:
+    times = " ".join(f"{number} times 3 is {3 * number}." for number in range(1, 13))
+    assert reason_for(times) is None
+    assert reason_for("Do this:\n1. ask her first\n2. ask her first, and wait\n3. ask her, and write it down.") is None
 
 
 # The reason

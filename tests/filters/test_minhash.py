@@ -221,6 +221,8 @@ def test_an_index_with_other_settings_is_refused() -> None:
         (["draft-1"], ["x"], "key 0, 'draft-1', is in the index already"),
         (["a", 7], ["x", "y"], "key 1 is 7, of type int"),
         (["a"], [b"x"], "text 0 is b'x', of type bytes"),
+        ("ab", ["x", "y"], "keys is 'ab', of type str"),
+        (None, ["x"], "keys is None, of type NoneType"),
     ],
 )
 def test_wrong_additions_are_refused_and_nothing_is_added(keys: list[str], texts: list[str], what: str) -> None:

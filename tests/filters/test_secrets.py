@@ -51,6 +51,13 @@ def api_key(generator: random.Random) -> str:
         lambda: "npm_" + drawn(generator, BASE62, 36),
         lambda: f"SG.{drawn(generator, URL_SAFE, 22)}.{drawn(generator, URL_SAFE, 43)}",
         lambda: "AC" + drawn(generator, HEX, 32),
+        lambda: f"4{drawn(generator, string.digits, 9)}:AA{drawn(generator, URL_SAFE, 33)}",
+        lambda: "gsk_" + drawn(generator, BASE62, 52),
+        lambda: "xai-" + drawn(generator, BASE62, 80),
+        lambda: "r8_" + drawn(generator, BASE62, 37),
+        lambda: "dop_v1_" + drawn(generator, HEX, 64),
+        lambda: "dapi" + drawn(generator, HEX, 32),
+        lambda: "shpat_" + drawn(generator, HEX, 32),
     ]
     return generator.choice(shapes)()
 

@@ -23,6 +23,16 @@ LEAKS_BEFORE = (
     "Sure, here's a response that demonstrates the value in the requested domain:",
     "The following is a training example that meets all the criteria you listed:",
     "I have been instructed to keep the answer to two or three paragraphs, so here it is.",
+    "While I'm only a chatbot, I can offer this.",
+    "Since I am a language model, none of this has ever happened to me.",
+    "As of my last update, nothing of the kind was known.",
+    "Response:\n",
+    "<thinking>Stay calm, give one reason, do not flatter.</thinking>",
+    "Okay, so the user wants an honest answer here.",
+    "According to your instructions, I've avoided stock phrases.",
+    "The instructions ask me to show the value in plain words.",
+    "To fulfil the task, I have changed the names.",
+    "Let me write the reply in a calm tone.",
 )
 LEAKS_AFTER = (
     "Note: this response follows the instructions in the prompt and expresses the requested value.",
@@ -31,6 +41,12 @@ LEAKS_AFTER = (
     "I hope this exemplar meets your requirements. Would you like another version?",
     "(End of exemplar.)",
     "As an AI, I cannot verify these details.",
+    "Is there anything you'd like me to change in this conversation?",
+    "Feel free to ask if you need another version of this dialogue.",
+    "Explanation: the assistant names the fault and offers a repair.",
+    "This reply reflects the value because it does not look away.",
+    "Note: I have kept the original meaning while changing the setting.",
+    "(This answer stays within the length that was set.)",
 )
 
 REFUSALS = (
