@@ -115,6 +115,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.settings",
         "gen.teachers.pace",
         "gen.teachers.rehearsal.questions",
+        "gen.variety",
     ),
     (
         "gen.dice",
