@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import blake2b
 from math import fsum
 
 import numpy as np
@@ -18,24 +17,21 @@ import polars as pl
 
 from thousandfold import filters
 from thousandfold.filters.embed import embed
-from thousandfold.filters.ngrams import grams_of, words_of
-from thousandfold.filters.statistics import chao1
+from thousandfold.filters.texts import text_column
 from thousandfold.filters.tics_corpus import compression_ratio
 from thousandfold.filters.tics_families import spread
 
 from .constraints import Forbid, Space
 from .content import content_order, unit_vectors
 from .errors import RecipeError
-from .neighbours import nearest
 from .tuples import Tuples, max_strength
+from .variety import NEAR_SHARE, distances, distinct, ideas, spectrum
 
-IDEA_COSINE = 0.8
-"""From here up two answers count as one idea. The offline embedder sees shared words and pairs of words: answers of the
-same sentences in another order lie above it, and answers to one question in other words below."""
 DRAWS = 5
 """Random choices whose mean is printed: of 300 rows their spread is some per cent of the measure."""
+MANY_ROWS = 2_000
+"""From here up one random choice is measured: the spread has shrunk with the rows, and the cost has grown."""
 SAMPLE_CHARACTERS = 600
-NEAR_SHARE = 0.05
 
 DIVERSITY: Mapping[str, type[pl.DataType]] = {
     "of": pl.String,  # selected | random | seeds
@@ -70,8 +66,8 @@ def diversity(
     axes: Mapping[str, Sequence[str]] | Iterable[str] = (),
     forbid: Forbid = (),
     pool: pl.DataFrame | None = None,
-    seeds: pl.Series | None = None,
-    sizes: Sequence[int] | None = None,
+    seeds: pl.Series | Iterable[str | None] | None = None,
+    sizes: Sequence[int] | int | None = None,
     seed: int = 0,
 ) -> pl.DataFrame:
     """A `DIVERSITY` row for each prefix of `chosen`, one for as many random rows of `pool`, and one for `seeds`.
@@ -80,8 +76,8 @@ def diversity(
     of the offline embedder's. Without `text`, what needs words is null; without either, all but coverage is.
     `axes` are the columns of levels; as a mapping, with the levels that are possible (else those that occur), and
     `forbid` the combinations that are not. `pool` has the same columns and, as a rule, the chosen rows among its own; a
-    random row is the mean of `DRAWS` choices. `seeds` are texts. `sizes` are the prefixes: by default as many rows as
-    there are seeds, 100, 1,000, … and all.
+    random row is the mean of `DRAWS` choices, and one choice from `MANY_ROWS` rows up. `seeds` are texts. `sizes` are
+    the prefixes: by default as many rows as there are seeds, 100, 1,000, … and all.
 
     Vendi score: Friedman and Dieng, arXiv 2210.02410, from the d x d matrix X'X / n, whose spectrum is that of the
     n x n matrix of cosines; RKE: Jalali et al., arXiv 2306.11261. Compression: Shaib et al., arXiv 2403.00553, of texts
@@ -91,27 +87,37 @@ def diversity(
 
     Raises RecipeError for unknown columns, values of the wrong kind, and sizes that are no prefix.
     """
+    _check_arguments(chosen, pool, text, seed)
+    written = None if seeds is None else _texts(seeds)
     levels = _levels(axes, chosen if pool is None else pool)
     own = _Rows.of(chosen, text, embedding, levels, forbid)
-    prefixes = _sizes(sizes, chosen.height, 0 if seeds is None else len(seeds))
+    prefixes = _sizes(sizes, chosen.height, 0 if written is None else len(written))
     rows = [{"of": "selected", "size": size, **own.measured(np.arange(size))} for size in prefixes]
     if pool is not None:
-        drawn = _Rows.of(pool, text, embedding, levels, forbid)
-        orders = [content_order(pool, _draw_seed(seed, draw)) for draw in range(DRAWS)]
-        for size in (size for size in prefixes if size <= pool.height):
-            found = [drawn.measured(order[:size]) for order in orders]
-            rows.append({"of": "random", "size": size, **_means(found)})
-    if seeds is not None and len(seeds):
-        written = _Rows.of(seeds.alias("text").to_frame(), "text", None, {}, ())
-        rows.append({"of": "seeds", "size": len(seeds), **written.measured(np.arange(len(seeds)))})
+        draws = _Draws(pool, [size for size in prefixes if size <= pool.height], seed)
+        drawn = _Rows.of(pool[draws.needed], text, embedding, levels, forbid)
+        found = ((size, [drawn.measured(some) for some in draws.of(size)]) for size in draws.sizes)
+        rows += [{"of": "random", "size": size, **_means(own)} for size, own in found]
+    if written is not None and len(written):
+        said = _Rows.of(written.alias("text").to_frame(), "text", None, {}, ())
+        rows.append({"of": "seeds", "size": len(written), **said.measured(np.arange(len(written)))})
     rounded = ({name: round(v, 6) if isinstance(v, float) else v for name, v in row.items()} for row in rows)
     return pl.DataFrame(list(rounded), schema=DIVERSITY)
 
 
-def idea_numbers(texts: pl.Series) -> pl.Series:
-    """A number for each text, shared by those whose vectors lie next to each other: one idea in several wordings."""
-    twins = filters.same_meaning(texts, threshold=IDEA_COSINE)["twin"]
-    return pl.select(pl.coalesce(twins, pl.int_range(len(texts), dtype=pl.UInt32, eager=True))).to_series()
+class _Draws:
+    """Random choices from a pool; `needed` are its rows that some choice holds, ascending."""
+
+    def __init__(self, pool: pl.DataFrame, sizes: Sequence[int], seed: int) -> None:
+        self.sizes = sizes
+        longest = [max((size for size in sizes if not at or size < MANY_ROWS), default=0) for at in range(DRAWS)]
+        orders = [content_order(pool, _draw_seed(seed, at))[:most] for at, most in enumerate(longest) if most]
+        self.needed: Ints = np.unique(np.concatenate([np.empty(0, np.int64), *orders]))
+        self._orders = [np.searchsorted(self.needed, order) for order in orders]
+
+    def of(self, size: int) -> list[Ints]:
+        """The choices of so many rows, as places among those needed."""
+        return [order[:size] for order in self._orders[: DRAWS if size < MANY_ROWS else 1]]
 
 
 @dataclass(frozen=True)
@@ -151,15 +157,6 @@ class _Rows:
         return cls(texts, vectors, exact, tuples, codes)
 
     @cached_property
-    def grams(self) -> Sequence[tuple[npt.NDArray[np.uint64], Ints]]:
-        """Of words, pairs and triples of words: the hash of each, and the row it stands in."""
-        if self.texts is None:
-            return ()
-        words = words_of(self.texts)
-        made = [grams_of(words, length) for length in (1, 2, 3)]
-        return [(grams.hashes.copy(), grams.rows.copy()) for grams in made]
-
-    @cached_property
     def openings(self) -> pl.Series | None:
         return None if self.texts is None else filters.tic_families(self.texts)["opening"]
 
@@ -175,69 +172,29 @@ class _Rows:
     def _of_words(self, which: Ints) -> dict[str, float | None]:
         if self.texts is None or self.openings is None:
             return {}
-        found: dict[str, float | None] = {
+        texts = self.texts[which]
+        return {
             "openings": spread(self.openings[which]).effective,
-            "compression": compression_ratio(self.texts[which].str.head(SAMPLE_CHARACTERS)),
+            "compression": compression_ratio(texts.str.head(SAMPLE_CHARACTERS)),
+            **{f"distinct_{length}": distinct(texts, length) for length in (1, 2, 3)},
         }
-        inside = np.zeros(len(self.texts), np.bool_)
-        inside[which] = True
-        for length, (hashes, rows) in enumerate(self.grams, 1):
-            own = hashes[inside[rows]]
-            found[f"distinct_{length}"] = len(np.unique(own)) / len(own) if len(own) else None
-        return found
 
     def _of_vectors(self, which: Ints) -> dict[str, float | None]:
         if self.exact is None or self.vectors is None:
             return {}
-        return {**_spectrum(self.exact[which]), **_nearest(self.vectors[which]), **self._ideas(which)}
-
-    def _ideas(self, which: Ints) -> dict[str, float | None]:
-        assert self.exact is not None
-        # The clusters go by vectors alone: each stands for its text, so that equal ones are one.
-        vectors = self.exact[which]
-        names = [blake2b(vector.tobytes(), digest_size=16).hexdigest() for vector in vectors]
-        known = dict(zip(names, vectors, strict=True))
-        twins = filters.same_meaning(names, threshold=IDEA_COSINE, embedder=lambda some: [known[n] for n in some])
-        leaders = pl.select(pl.coalesce(twins["twin"], pl.int_range(len(which), dtype=pl.UInt32, eager=True)))
-        ideas = chao1(leaders.to_series().value_counts()["count"].to_numpy().astype(np.int64))
+        exact, alone = self.exact[which], len(which) == 1
+        apart = np.full(1, 2.0) if alone else distances(self.vectors[which])
+        found, clusters = spectrum(exact), ideas(exact, apart)
         # Where no idea came twice, nothing says how many there are: half the square of the rows would be printed.
-        told = ideas.seen < len(which)
+        told = clusters.seen < len(which)
         return {
-            "ideas": float(ideas.seen),
-            "ideas_estimate": ideas.estimate if told else None,
-            "ideas_high": ideas.high if told else None,
+            **({} if found is None else found._asdict()),
+            "nearest_median": None if alone else float(np.median(apart)),
+            "nearest_low": None if alone else float(np.quantile(apart, NEAR_SHARE, method="lower")),
+            "ideas": float(clusters.seen),
+            "ideas_estimate": clusters.estimate if told else None,
+            "ideas_high": clusters.high if told else None,
         }
-
-
-def _spectrum(vectors: Floats) -> dict[str, float | None]:
-    """Vendi score and RKE of unit vectors; rows of zeros are like nothing, and left out."""
-    vectors = vectors[vectors.any(axis=1)]
-    if not len(vectors):
-        return {}
-    spectrum = np.linalg.eigvalsh(vectors.T @ vectors / len(vectors))
-    shares = spectrum[spectrum > 1e-12]
-    shares /= shares.sum()
-    return {
-        "vendi": float(np.exp(-(shares * np.log(shares)).sum())),
-        "rke": float(1 / (shares * shares).sum()),
-    }
-
-
-def _nearest(vectors: npt.NDArray[np.int8]) -> dict[str, float | None]:
-    """How far each row is from the row that is most like it."""
-    if len(vectors) < 2:
-        return {}
-    found = nearest(vectors, 2)
-    others = found.rows != np.arange(len(vectors))[:, None]
-    place = np.where(others[:, 0] & (found.dots[:, 0] >= found.dots[:, 1]) | ~others[:, 1], 0, 1)[:, None]
-    other = np.take_along_axis(found.rows, place, axis=1)[:, 0]
-    dots = np.take_along_axis(found.dots, place, axis=1)[:, 0]
-    lengths = np.sqrt((vectors.astype(np.int64) ** 2).sum(axis=1))
-    distances = 1 - dots / np.maximum(lengths * lengths[other], 1.0)
-    return {
-        "nearest_median": float(np.median(distances)),
-        "nearest_low": float(np.quantile(distances, NEAR_SHARE, method="lower")),
-    }
 
 
 def _means(found: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
@@ -257,10 +214,11 @@ def _levels(axes: Mapping[str, Sequence[str]] | Iterable[str], rows: pl.DataFram
     return {name: rows[name].cast(pl.String).drop_nulls().unique().sort().to_list() for name in names}
 
 
-def _sizes(sizes: Sequence[int] | None, rows: int, seeds: int) -> list[int]:
+def _sizes(sizes: Sequence[int] | int | None, rows: int, seeds: int) -> list[int]:
     if sizes is None:
         tens = [10**power for power in range(2, 10)]
         return sorted({size for size in (seeds, *tens, rows) if 0 < size <= rows})
+    sizes = [sizes] if isinstance(sizes, (int, np.integer)) else sizes
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or not 0 < size <= rows:
             raise RecipeError(
@@ -269,6 +227,31 @@ def _sizes(sizes: Sequence[int] | None, rows: int, seeds: int) -> list[int]:
                 do=f"give whole numbers from 1 to {rows}",
             )
     return sorted({int(size) for size in sizes})
+
+
+def _check_arguments(chosen: object, pool: object, text: str | None, seed: object) -> None:
+    for name, given in (("chosen", chosen), ("pool", pool)):
+        if not (isinstance(given, pl.DataFrame) or (given is None and name == "pool")):
+            raise RecipeError(
+                what=f"{name} is a {type(given).__name__}",
+                why="the rows of a polars DataFrame are measured",
+                do="collect a lazy frame first; make a frame of anything else",
+            )
+        if isinstance(given, pl.DataFrame) and text in given.columns and given.schema[text].is_nested():
+            raise RecipeError(
+                what=f"text names the column {text!r} of type {given.schema[text]}",
+                why="it should hold one text in each row",
+                do="take the text out into a column of its own, or name a column of numbers as embedding",
+            )
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise RecipeError(what=f"seed is {seed!r}", why="it chooses the random rows", do="give a whole number")
+
+
+def _texts(seeds: pl.Series | Iterable[str | None]) -> pl.Series:
+    try:
+        return text_column(seeds, name="seeds")
+    except filters.FilterError as error:
+        raise RecipeError(what=error.what, why=error.why, do=error.do) from error
 
 
 def _check_columns(frame: pl.DataFrame, names: Iterable[str]) -> None:
@@ -287,6 +270,9 @@ def _numbers(column: pl.Series) -> Floats:
 
 
 def _unit(vectors: Floats) -> Floats:
+    """Scaled by the largest number first, so that no square over- or underflows."""
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    vectors = np.divide(vectors, largest, where=largest > 0, out=np.zeros_like(vectors))
     lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
     unit: Floats = np.divide(vectors, lengths, where=lengths > 0, out=np.zeros_like(vectors))
     return unit

@@ -258,6 +258,12 @@ def _checked_levels(axes: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...],
             do='give axes such as {"domain": ["law", "health care"], "stakes": ["everyday", "serious"]}',
         )
     for axis, levels in axes.items():
+        if not isinstance(axis, str):
+            raise RecipeError(
+                what=f"axes names an axis {axis!r}",
+                why="axes become the columns of the plan, so each name must be a string",
+                do=f"write {str(axis)!r}",
+            )
         in_order = isinstance(levels, Sequence) and not isinstance(levels, str)  # a set has another order every time
         wrong = [level for level in levels if not isinstance(level, str)] if in_order else [levels]
         if wrong:
@@ -266,6 +272,13 @@ def _checked_levels(axes: Mapping[str, Sequence[str]]) -> tuple[tuple[str, ...],
                 why="levels are written into the plan as they are, so each must be a string",
                 do=f"write the levels of {axis!r} as a list of strings",
             )
+        for name in (axis, *levels):
+            if not name.isascii() and name.encode("utf-8", "ignore") != name.encode("utf-8", "surrogatepass"):
+                raise RecipeError(
+                    what=f"axes[{axis!r}] has {name!r}, which holds half a character (a lone surrogate)",
+                    why="it cannot be written as text",
+                    do="write the whole character",
+                )
         if not levels:
             raise RecipeError(
                 what=f"axes[{axis!r}] has no level",

@@ -40,7 +40,7 @@ class Caps:
         first: list[int] = []
         for column, cap in caps.items():
             known = rows[column].unique().drop_nulls().to_list()
-            limit = {value: cap.get(value) if isinstance(cap, Mapping) else cap for value in known}
+            limit = {value: _limit_of(value, cap) for value in known}
             held = [value for value, most in limit.items() if most is not None]
             place = {value: code for code, value in enumerate(held)}
             codes.append(np.array([place.get(value, -1) for value in rows[column].to_list()], np.int32))
@@ -63,6 +63,13 @@ class Caps:
     def _move(self, row: int, by: int) -> None:
         own = self.limits.codes[row]
         self.limits.left[(self.limits.first_value + own)[own >= 0]] += by
+
+
+def _limit_of(value: Any, cap: Any) -> Any:
+    """As with quotas "3" means the value 3 too: a limit that met no value would hold nothing back, unseen."""
+    if not isinstance(cap, Mapping):
+        return cap
+    return cap[value] if value in cap else cap.get(str(value))
 
 
 def _as_count(limit: Any, size: int) -> int:

@@ -80,37 +80,49 @@ class Planner:
     def rows(self, size: int | None) -> Ints:
         """`size` new rows, or as many as meet every possible tuple."""
         if self.phase == 2 and not self.complete and size != 0:
-            self._meet_pairs()
+            self._meet_pairs(size)
         while not self.complete if size is None else self.made - self.existing < size:
             self._grow(MORE_ROWS if size is None or not self.complete else size - self.made + self.existing)
         stop = self.made if size is None else self.existing + size
         return np.asarray(self.state.rows[self.existing : stop])
 
-    def _meet_pairs(self) -> None:
-        """Adds rows that meet all pairs, without regard to longer tuples: the same rows for every strength."""
+    def _meet_pairs(self, most: int | None) -> None:
+        """Adds rows that meet all pairs, without regard to longer tuples: the same rows for every strength.
+
+        Where more than `most` would be needed, so many may do.
+        """
         if self.top == 2:
-            vars(self).update(vars(self._best_start()))
+            vars(self).update(vars(self._best_start(most)))
             return
-        pairs = Tuples.over(self.space, (1, 2))
-        found = Planner(self.space, pairs, self.inverse_shares, self.state.rows[: self.existing], self.seed).rows(None)
+        pairs = Planner(
+            self.space,
+            Tuples.over(self.space, (1, 2)),
+            self.inverse_shares,
+            self.state.rows[: self.existing],
+            self.seed,
+        )
+        pairs._meet_pairs(most)
+        found = pairs.state.rows[pairs.existing : pairs.made].copy()
         self._room(len(found))
         for row, numbers in zip(found, self.tuples.numbers(found), strict=True):
             kernels.record(self.shape, self.state, row, numbers, self.made, 0, 2, False)
             self.made += 1
         self._enter_phase()
 
-    def _best_start(self) -> Self:
+    def _best_start(self, most: int | None) -> Self:
         """Of several tries to meet all pairs the shortest that is never far behind.
 
         Behind, at each number of rows, as a share of the pairs that the best of the tries has met by then: one try
-        can be unlucky with its first rows, where ties decide.
+        can be unlucky with its first rows, where ties decide. A single try is compared with nothing, and need not go
+        on for longer than `most` rows: two axes of a thousand levels have a million pairs.
         """
         rows = int(self.tuples.cells[self.tuples.strength == 2].max()) + 4 * self.space.width.bit_length()
         work = self._row_work() * self._candidates() * rows
         tries, lefts = [], []
-        for at in range(max(1, min(self.starts, STARTS_WORK // work))):
+        starts = max(1, min(self.starts, STARTS_WORK // work))
+        for at in range(starts):
             tries.append(self._copy(at))
-            lefts.append(tries[-1]._pairs_left())
+            lefts.append(tries[-1]._pairs_left(most if starts == 1 else None))
             self.rules = tries[-1].rules  # what the search has answered once is known to the next try
         longest = max(map(len, lefts))
         met = np.array([[left[0] - after for after in left + [0] * (longest - len(left))] for left in lefts])
@@ -118,12 +130,12 @@ class Planner:
         near = [at for at in range(len(tries)) if share[at] >= share.max() - NEAR]
         return tries[min(near, key=lambda at: len(lefts[at]))]
 
-    def _pairs_left(self) -> list[int]:
-        """Meets all pairs; how many are unmet before the first row and after each."""
+    def _pairs_left(self, most: int | None) -> list[int]:
+        """Meets all pairs, or as many as `most` rows do; how many are unmet before the first row and after each."""
         pairs = self.tuples.strength == 2
         possible = int(self.tuples.possible[np.repeat(pairs, self.tuples.cells)].sum())
         left = [int(self.state.left[pairs].sum())]
-        while not self.complete:
+        while not self.complete and (most is None or len(left) <= most):
             self._grow(1)
             left.append(int(self.state.left[pairs].sum()))
             if not self.most_pairs_met and FEW_PAIRS * left[-1] < possible:

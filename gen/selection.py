@@ -1,7 +1,7 @@
 """judgements → selection: choose the exemplars, good ones, unlike each other, with every quota served.
 
 Needs all rows. One monotone submodular objective in whole numbers (quality, facility location over a kNN
-graph, saturating quotas, new pairs of levels), filled by lazy greedy, so that 1 - 1/e of the optimum is
+graph, saturating quotas, new pairs and triples of levels), filled by lazy greedy, so that 1 - 1/e of the optimum is
 guaranteed (Nemhauser, Wolsey, Fisher 1978) and the order makes every prefix a good smaller set. A linear
 programme beforehand says which quotas cannot be met, and what one more row of each level would be worth.
 """
@@ -23,7 +23,7 @@ from .greedy import Caps, fill
 from .neighbours import Vectors
 from .objective import UNIT, Ints, Objective
 from .recipe import Recipe
-from .selection_checks import Quotas, check_columns, check_limits, check_quality
+from .selection_checks import Quotas, check_columns, check_limits, check_quality, check_shapes
 from .tables import SELECTION, frame, said_by
 from .tics import CAPPED, FAMILIES, families_in_the_way, family_caps, with_families
 
@@ -83,15 +83,17 @@ def select(
 
     `quality` names a column in [0, 1]; null and NaN are not selectable. `text` names a column to embed, or
     `embedding` an Array/List column of numbers (rows are scaled to unit length). `quotas` are least counts by
-    column and level. `caps` are upper limits by column, for each of its values or by value: an int is a
-    count, a float a share of `size`, and a null is no value; with caps in force the guarantee of greedy is
-    1 / (1 + their number). With fewer candidates than asked for, all are returned; `.shortfalls` says what is
-    missing. Equal gains go by a hash of the row and `seed`: the order of rows decides nothing.
+    column and level; new pairs and triples of levels are counted over their columns (of more than ten, pairs). `caps`
+    are upper limits by column, for each of its values or by value: an int is a count, a float a share of `size`, and
+    a null is no value; with caps in force the guarantee of greedy is 1 / (1 + their number). With fewer candidates
+    than asked for, all are returned; `.shortfalls` says what is missing. Equal gains go by a hash of the row and
+    `seed`: the order of rows decides nothing.
 
     Raises RecipeError for unknown columns, values of the wrong kind, and quotas that sum past `size`.
     """
-    quotas = {axis: {str(level): count for level, count in counts.items()} for axis, counts in (quotas or {}).items()}
-    caps = caps or {}
+    quotas, caps = {} if quotas is None else quotas, {} if caps is None else caps
+    check_shapes(frame, quotas, caps, seed)
+    quotas = {axis: {_name(level): count for level, count in counts.items()} for axis, counts in quotas.items()}
     likeness = {"text": [text], "embedding": [embedding]}
     check_columns(frame, {"quality": [quality], **likeness, "quotas": quotas, "caps": caps})
     check_quality(frame[quality])
@@ -115,6 +117,11 @@ def select(
         shortfalls=_shortfalls(objective, quotas, chosen.rows),
         prices=pl.DataFrame(plan.prices, schema=PRICES, orient="row"),
     )
+
+
+def _name(level: object) -> str:
+    """As polars writes it."""
+    return str(level).lower() if isinstance(level, bool) else str(level)
 
 
 def select_exemplars(pool: pl.DataFrame, recipe: Recipe) -> Selection:

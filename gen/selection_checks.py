@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Integral
+from numbers import Integral, Real
 
 import polars as pl
 
@@ -11,6 +11,29 @@ from .errors import RecipeError
 
 Quotas = Mapping[str, Mapping[str, int]]
 CapsByColumn = Mapping[str, float | Mapping[str, float]]
+
+
+def check_shapes(frame: object, quotas: object, caps: object, seed: object) -> None:
+    """Raises RecipeError where an argument is not of the kind that the others are read from."""
+    if not isinstance(frame, pl.DataFrame):
+        raise RecipeError(
+            what=f"frame is a {type(frame).__name__}",
+            why="rows of a polars DataFrame are chosen",
+            do="collect a lazy frame first; make a frame of anything else",
+        )
+    for name, given, form in (
+        ("quotas", quotas, '{"domain": {"law": 40}}'),
+        ("caps", caps, '{"opening": 0.05, "teacher": {"a": 600}}'),
+    ):
+        inner = given.values() if isinstance(given, Mapping) and name == "quotas" else ()
+        if not isinstance(given, Mapping) or not all(isinstance(own, Mapping) for own in inner):
+            raise RecipeError(
+                what=f"{name} is {given!r:.80}",
+                why="a number belongs to a column, or to one of its values",
+                do=f"write {name}={form}",
+            )
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise RecipeError(what=f"seed is {seed!r}", why="it decides among equal gains", do="give a whole number")
 
 
 def check_columns(frame: pl.DataFrame, named: Mapping[str, Iterable[str | None]]) -> None:
@@ -55,13 +78,13 @@ def check_quality(column: pl.Series) -> None:
 
 
 def check_limits(size: int, quotas: Quotas, caps: CapsByColumn) -> None:
-    if not isinstance(size, Integral) or size < 1:
+    if not _is_whole(size) or size < 1:
         raise RecipeError(
             what=f"size = {size!r}", why="a selection holds a whole number of rows", do="give a size of 1 or more"
         )
     for axis, wanted in quotas.items():
         for level, count in wanted.items():
-            if not isinstance(count, Integral) or count < 0:
+            if not _is_whole(count) or count < 0:
                 raise RecipeError(
                     what=f"the quota of {axis} = {level!r} is {count!r}",
                     why="a quota is a least number of rows",
@@ -76,13 +99,18 @@ def check_limits(size: int, quotas: Quotas, caps: CapsByColumn) -> None:
             )
     for column, cap in caps.items():
         for limit in cap.values() if isinstance(cap, Mapping) else [cap]:
-            if not (limit >= 0 if isinstance(limit, Integral) else 0 <= limit <= 1):
+            is_number = isinstance(limit, Real) and not isinstance(limit, bool)
+            if not is_number or not (limit >= 0 if isinstance(limit, Integral) else 0 <= limit <= 1):
                 raise RecipeError(
                     what=f"the cap of {column!r} is {limit!r}",
                     why="a cap is a number of rows, or a share of the size",
                     do="give a whole number, 0 or more, or a share from 0.0 to 1.0",
                 )
     _check_that_they_agree(size, quotas, caps)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _check_that_they_agree(size: int, quotas: Quotas, caps: CapsByColumn) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import polars as pl
 
-from .breadth import idea_numbers
 from .deficits import NOTHING_TRIED, Tally
 from .ledger import Spent
 from .models import Models
@@ -17,6 +16,7 @@ from .prices import price_list
 from .recipe import Recipe
 from .selection import Selection
 from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame, said_by
+from .variety import idea_numbers
 from .verdicts import kept_ids
 
 

@@ -122,6 +122,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.pace",
         "gen.teachers.readings",
         "gen.teachers.rehearsal.questions",
+        "gen.variety",
     ),
     (
         "gen.dice",

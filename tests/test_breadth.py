@@ -18,10 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thousandfold import gen
+from thousandfold.filters import same_meaning
 from thousandfold.filters.embed import embed
-from thousandfold.gen.breadth import DIVERSITY, DRAWS, IDEA_COSINE, MEASURES
+from thousandfold.gen.breadth import DIVERSITY, DRAWS, MEASURES
 from thousandfold.gen.breadth_report import COLUMNS, card_section, diversity_table
+from thousandfold.gen.content import content_order
 from thousandfold.gen.errors import RecipeError
+from thousandfold.gen.variety import IDEA_COSINE
 
 from ._recipes import RESPECT
 
@@ -160,6 +163,42 @@ def test_random_rows_are_the_mean_of_several_choices_whatever_the_order_of_the_p
         assert whole[name][0] == pytest.approx(whole[name][1], abs=2e-6)
 
 
+def test_of_many_rows_one_random_choice_is_measured_and_of_fewer_five(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thousandfold.gen.breadth.MANY_ROWS", 25)
+    pool = written(90)
+    found = gen.diversity(pool.head(40), text="answer", axes=AXES, pool=pool, sizes=[20, 40], seed=3)
+    few, many = found.filter(pl.col("of") == "random").drop("of", "size").rows()
+    chosen = [pool[content_order(pool, (3 << 8) + draw + 1)] for draw in range(DRAWS)]
+    assert many == gen.diversity(chosen[0].head(40), text="answer", axes=AXES).drop("of", "size").row(0)
+    own = pl.concat([gen.diversity(some.head(20), text="answer", axes=AXES) for some in chosen]).drop("of", "size")
+    assert few == pytest.approx(own.mean().row(0), abs=2e-6)
+    assert own.n_unique() == DRAWS
+
+
+def test_a_row_that_is_like_no_other_is_an_idea_whoever_else_is_there() -> None:
+    """Only rows near another are compared: the same clusters as if all were."""
+    frame = written(120, seed=4)
+    vectors = unit(frame)
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, 0)
+    alone = int((cosines.max(axis=1) < IDEA_COSINE).sum())
+    leaders = same_meaning(frame["answer"], threshold=IDEA_COSINE)["kept"].sum()
+    found = one(frame, text="answer")
+    assert 0 < alone < found["ideas"] < 120
+    assert abs(found["ideas"] - leaders) <= 3  # of the same texts, taken in another order
+    assert one(pl.concat([frame, written(30, seed=9)]), text="answer")["ideas"] > found["ideas"]
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e200, 1e307])
+def test_very_small_and_very_large_embeddings_are_measured_as_any_others(scale: float) -> None:
+    frame = written(40)
+    scaled = frame.with_columns(pl.col("vector").list.eval(pl.element() * scale))
+    found, wanted = one(scaled, embedding="vector"), one(frame, embedding="vector")
+    names = [name for name in MEASURES if wanted[name] is not None]
+    assert {"vendi", "rke", "ideas"} < set(names)
+    assert [found[name] for name in names] == pytest.approx([wanted[name] for name in names], rel=1e-3)
+
+
 def test_a_choice_without_variety_falls_behind_random_in_every_measure() -> None:
     pool = written(200)
     narrow = pl.concat([pool.head(1)] * 25 + [pool.slice(1, 5)])
@@ -195,6 +234,13 @@ def test_texts_without_words_are_measured_without_a_complaint(text: str | None) 
     assert found["vendi"] == pytest.approx(1)
 
 
+def test_seeds_may_be_any_texts_and_one_size_a_number() -> None:
+    frame = written(20)
+    of = ["selected", "random", "seeds"]
+    found = gen.diversity(frame, text="answer", pool=frame, seeds=["one text", None, "\ud83d"], sizes=5)
+    assert found.select("of", "size").rows() == list(zip(of, (5, 5, 3), strict=True))
+
+
 def test_no_rows_and_one_row_are_answered() -> None:
     frame = written(3)
     assert gen.diversity(frame.clear(), text="answer", axes=AXES, pool=frame).height == 0
@@ -224,6 +270,11 @@ def test_every_measure_of_any_texts_lies_where_it_is_said_to_lie(texts: list[str
         ({"sizes": [21]}, "sizes holds 21"),
         ({"sizes": [True]}, "sizes holds True"),
         ({"axes": {"domain": ["law"]}}, "domain"),
+        ({"text": "vector"}, "text names the column 'vector' of type List(Float64)"),
+        ({"text": "answer", "seeds": [1, 2]}, "seeds[0] is 1"),
+        ({"text": "answer", "seeds": "one text"}, "seeds is 'one text'"),
+        ({"pool": written(3).lazy()}, "pool is a LazyFrame"),
+        ({"seed": "x"}, "seed is 'x'"),
     ],
 )
 def test_what_cannot_be_measured_is_one_error_that_says_what_to_do(arguments: dict[str, object], named: str) -> None:
@@ -231,6 +282,11 @@ def test_what_cannot_be_measured_is_one_error_that_says_what_to_do(arguments: di
         gen.diversity(written(20), **arguments)  # type: ignore[arg-type]
     assert named in caught.value.what
     assert caught.value.do
+
+
+def test_what_is_no_frame_is_not_measured() -> None:
+    with pytest.raises(RecipeError, match="chosen is a LazyFrame"):
+        gen.diversity(written(3).lazy(), text="answer")  # type: ignore[arg-type]
 
 
 def test_the_card_and_the_screen_show_every_line() -> None:

@@ -12,11 +12,15 @@ from math import prod
 from random import Random
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
+from thousandfold.gen.constraints import Space
 from thousandfold.gen.covering import Coverage, coverage, covering_plan, met_strength, uniform_coverage
 from thousandfold.gen.errors import RecipeError
+from thousandfold.gen.planner import Planner
+from thousandfold.gen.tuples import Tuples
 
 Row = tuple[str, ...]
 Axes = dict[str, list[str]]
@@ -424,6 +428,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "no allowed row can contain b = 'p', because of forbid[0] (a = 'y' with b = 'p'), forbid[2]",
         "drop or narrow",
     ),
+    ({"axes": {1: ["x", "y"]}}, "axes names an axis 1", "write '1'"),
+    ({"axes": {"a": ["x\ud800"]}}, r"axes['a'] has 'x\ud800', which holds half a character", "whole character"),
     ({"forbid": [{"b": "p"}, {"b": "q"}]}, "no row is allowed, because of forbid[0] (b = 'p'), forbid[1]", "drop"),
 ]
 
@@ -453,6 +459,18 @@ def test_more_tuples_than_memory_holds_are_refused_with_the_strength_that_fits()
     with pytest.raises(RecipeError, match="strength 3 over 200 axes means") as raised:
         covering_plan(axes_of(*[5] * 200), strength=3)
     assert raised.value.do == "use strength=2, or fewer axes or levels"
+
+
+@pytest.mark.parametrize("strength", [2, 3])
+def test_a_short_plan_of_axes_with_very_many_levels_makes_no_row_more_than_it_returns(strength: int) -> None:
+    """Of 1,000 x 1,000 x 1,000 combinations a thousand are asked for; to meet all pairs would take a million rows."""
+    space = Space.checked(axes_of(150, 150, 2), ())
+    even = [np.full(len(levels), len(levels), np.float64) for levels in space.levels]
+    none = np.empty((0, 3), np.int64)
+    planner, longer = (Planner(space, Tuples.over(space, range(1, strength + 1)), even, none, 0) for _ in range(2))
+    rows = planner.rows(40)
+    assert planner.made == 40
+    assert np.array_equal(rows, longer.rows(300)[:40])
 
 
 def test_a_negative_number_of_draws_is_refused() -> None:

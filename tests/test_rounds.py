@@ -11,9 +11,9 @@ import pytest
 
 from thousandfold import gen
 from thousandfold.gen import Ask
-from thousandfold.gen.breadth import idea_numbers
 from thousandfold.gen.output import Output
 from thousandfold.gen.standing import standing_of
+from thousandfold.gen.variety import idea_numbers
 
 from ._recipes import small_recipe
 from ._runs import RESPECT, Scripted, command, plain_reply

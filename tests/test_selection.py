@@ -449,6 +449,36 @@ VALID: dict[str, Any] = {"size": 2, "quality": "quality"}
     ("arguments", "what", "do"),
     [
         ({"size": 0}, "size = 0", "give a size of 1 or more"),
+        ({"size": True}, "size = True", "give a size of 1 or more"),
+        ({"quotas": ["domain"]}, "quotas is ['domain']", 'write quotas={"domain": {"law": 40}}'),
+        ({"quotas": {"domain": 3}}, "quotas is {'domain': 3}", 'write quotas={"domain": {"law": 40}}'),
+        (
+            {"quotas": {"domain": {"law": True}}},
+            "the quota of domain = 'law' is True",
+            "give a whole number, 0 or more",
+        ),
+        ({"caps": ["domain"]}, "caps is ['domain']", 'write caps={"opening": 0.05, "teacher": {"a": 600}}'),
+        (
+            {"caps": {"domain": "x"}},
+            "the cap of 'domain' is 'x'",
+            "give a whole number, 0 or more, or a share from 0.0 to 1.0",
+        ),
+        (
+            {"caps": {"domain": None}},
+            "the cap of 'domain' is None",
+            "give a whole number, 0 or more, or a share from 0.0 to 1.0",
+        ),
+        (
+            {"caps": {"domain": True}},
+            "the cap of 'domain' is True",
+            "give a whole number, 0 or more, or a share from 0.0 to 1.0",
+        ),
+        (
+            {"caps": {"domain": {"law": None}}},
+            "the cap of 'domain' is None",
+            "give a whole number, 0 or more, or a share from 0.0 to 1.0",
+        ),
+        ({"seed": "x"}, "seed is 'x'", "give a whole number"),
         ({"size": 1.5}, "size = 1.5", "give a size of 1 or more"),
         (
             {"quality": "score"},
@@ -544,6 +574,22 @@ def test_arguments_that_cannot_be_meant_are_refused(arguments: Mapping[str, Any]
         select(frame, **{**VALID, **arguments})
     assert (caught.value.what, caught.value.do) == (what, do)
     assert caught.value.why
+
+
+def test_rows_that_are_not_there_yet_are_not_chosen_from() -> None:
+    with pytest.raises(RecipeError, match="frame is a LazyFrame"):
+        select(of(quality=[0.5]).lazy(), size=1, quality="quality")  # type: ignore[arg-type]
+
+
+def test_a_limit_or_a_quota_finds_its_value_by_itself_or_by_its_text() -> None:
+    frame = of(quality=[0.9, 0.8, 0.7, 0.6], year=[2024, 2024, 2024, 2025], good=[True, True, True, False])
+    for key in (2024, "2024"):
+        chosen = select(frame, size=2, quality="quality", caps={"year": {key: 1}})
+        assert chosen.frame["year"].to_list() == [2024, 2025]
+    for level in (2025, "2025"):
+        chosen = select(frame, size=2, quality="quality", quotas={"year": {level: 1}})
+        assert sorted(chosen.frame["year"]) == [2024, 2025]
+    assert select(frame, size=2, quality="quality", quotas={"good": {False: 1}}).shortfalls.is_empty()
 
 
 @pytest.mark.parametrize(("values", "said"), [([0.5, 1.2], "0.5 to 1.2"), ([-0.1, 0.3], "-0.1 to 0.3")])
