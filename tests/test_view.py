@@ -26,6 +26,7 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
         {"replies": 1000, "unfinished": False, "expected": 1000},
         {"replies": 1200, "unfinished": True, "expected": 1000},
     ],
+    "forecast": [{"usd": (1.5, 4.0), "tokens": (10, 20)}, {"usd": None, "tokens": (10, 20)}],
     "round": [{"number": 1, "contexts": 30, "redraws": 0}, {"number": 2, "contexts": 2, "redraws": 1}],
     "room": [{"name": name, "total": 30} for name in ("drafts", "verdicts", "judgements")],
     "replies": [
@@ -95,6 +96,18 @@ def test_a_log_has_a_line_every_few_seconds_and_no_more(capsys: pytest.CaptureFi
     assert len(lines) == int(50 * 0.25 / LOG_SECONDS) == 2
     assert lines[1].startswith("situations 80/100, drafts 0/100 · 8 replies/s · 0 replayed · 20.0000 USD · about ")
     assert re.search(r"about 1[45]s left in this room · 10s$", lines[1])
+
+
+def test_money_is_what_is_spent_what_is_reserved_and_what_was_forecast(capsys: pytest.CaptureFixture[str]) -> None:
+    def tell(view: View, clock: Clock) -> None:
+        view(Event("forecast", {"usd": (1.5, 4.0), "tokens": (10, 20)}))
+        view(Event("room", {"name": "judgements", "total": 10}))
+        clock.now += 6
+        money = {"cost_usd": 0.25, "spent_usd": 1.25, "reserved_usd": 0.5}
+        view(Event("replies", {"purpose": "level", "asked": 1, "replayed": 0, "failed": 0, **money}))
+
+    (line,) = said_in_a_log(capsys, tell)
+    assert " · 0.2500 USD (1.2500 with earlier runs) + 0.5000 reserved of 1.50 to 4.00 forecast · " in line
 
 
 def test_unknown_costs_and_failures_are_said(capsys: pytest.CaptureFixture[str]) -> None:
