@@ -15,13 +15,13 @@ from .budget import Budget
 from .contexts import allowed_forbid, plan_contexts, plan_strength
 from .covering import Coverage, countable_strength, coverage, uniform_coverage
 from .events import ignore
-from .forecast import Forecast, assumed, from_pilot
+from .forecast import Forecast, from_pilot
 from .frozen import set_sums
 from .judgements import level_asks
 from .ledger import Ledger, Spent
 from .models import Models, models_of
 from .options import load_with
-from .paths import judge_of, paths_of
+from .paths import forecast_of, judge_of
 from .recipe import Recipe
 from .seeds import read_seeds
 from .state import State
@@ -116,10 +116,8 @@ def _first(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
 
 
 def _assumed(recipe: Recipe, models: Models, seeds: pl.DataFrame, train: pl.DataFrame) -> Forecast:
-    paths = paths_of(recipe, seeds, train.row(0, named=True), models)
-    budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
     wanted, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
-    return assumed(paths, wanted=wanted, heldout=heldout, budget=budget)
+    return forecast_of(recipe, seeds, train.row(0, named=True), models, wanted=wanted, heldout=heldout)
 
 
 def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> Forecast:

@@ -335,5 +335,7 @@ class _Sending:
             "failed": failed,
             "cost_usd": None if None in costs else sum(cost or 0 for cost in costs) / 1e6,
             "tokens": prompt + completion,
+            "spent_usd": self._asker.budget.spent_usd,
+            "reserved_usd": self._asker.budget.reserved_usd,
         }
         self._asker._on_event(Event("replies", fields))

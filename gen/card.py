@@ -91,7 +91,7 @@ def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
         notes.append(f"**Short of its quotas:** {escaped(short)}.")
     if facts.get("capped"):
         full = "; ".join(f"{c['family']} “{c['value']}”: {c['limit']} at most" for c in facts["capped"])
-        notes.append(f"**Places left empty by caps on openings and closings:** {escaped(full)}.")
+        notes.append(f"**Places left empty by caps on openings, closings and teachers:** {escaped(full)}.")
     return notes
 
 

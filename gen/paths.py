@@ -7,7 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from .budget import Budget
+from .charges import Spent
 from .drafts import longest_path
+from .forecast import Forecast, assumed
 from .judgements import Judge, longest_judging
 from .models import Models
 from .recipe import Recipe
@@ -31,3 +34,11 @@ def paths_of(
         (models.roster.shares[writer.model], longest_path(recipe, seeds, context, Roster([writer])) + judging)
         for writer in models.roster.writers
     ]
+
+
+def forecast_of(
+    recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], models: Models, *, wanted: int, heldout: int
+) -> Forecast:
+    """Of a whole run, before anything is known but the recipe; `context` is one of training's."""
+    budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
+    return assumed(paths_of(recipe, seeds, context, models), wanted=wanted, heldout=heldout, budget=budget)

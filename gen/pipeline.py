@@ -32,7 +32,7 @@ from .ledger import Ledger
 from .measured import TOLD, measured_facts
 from .models import Models, budget_of
 from .output import Output
-from .paths import judge_of, paths_of
+from .paths import forecast_of, judge_of, paths_of
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
 from .rounds import next_round
@@ -206,6 +206,8 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
     desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe, seeds), on_event, ahead)
     planned = _interleaved(whole.filter((pl.col("split") == "heldout") | (pl.col("position") < wanted)))
     _tell_what_is_not_sealed(recipe, seeds, on_event)
+    foreseen = forecast_of(recipe, seeds, ahead.row(0, named=True), models, wanted=wanted, heldout=heldout)
+    on_event(Event("forecast", {"usd": foreseen.usd, "tokens": foreseen.tokens}))
     state = State(contexts=planned.clear())
     todo = planned.with_columns(draw=pl.lit(0, pl.UInt8))
     full_rounds = fruitless = 0

@@ -80,7 +80,8 @@ def _empty_places(summary: Mapping[str, Any]) -> list[str]:
     capped = summary.get("capped", [])
     if not capped:
         return []
-    lines = [f"caps left {summary['size'] - summary['accepted']} places empty (selection.opening_cap, closing_cap):"]
+    empty = summary["size"] - summary["accepted"]
+    lines = [f"caps left {empty} places empty (selection.opening_cap, closing_cap, teacher_cap):"]
     lines += [
         f"  {c['family']} “{on_screen(c['value'], width=60)}”: {c['limit']} at most, {c['left_out']} left out"
         for c in capped[:5]

@@ -140,10 +140,8 @@ def facts_of(
         },
         "rehearsal": models.is_rehearsal,
         "judged": "unchecked" if judge else "unjudged",
-        "prices": {
-            "list": price_list().as_dict(),
-            **{name: price.model_dump(exclude_none=True) for name, price in models.prices(recipe).items()},
-        },
+        "price_list": price_list().as_dict(),
+        "prices": {name: price.model_dump(exclude_none=True) for name, price in models.prices(recipe).items()},
         "cost": {
             "usd": None if spent.unpriced else spent.microusd / 1e6,
             "prompt_tokens": spent.prompt_tokens,

@@ -19,6 +19,9 @@ from .tables import said_by
 LEAST_CAP = 20
 """So many of one family are always allowed: in a small set a share is a handful, and a cap could make it impossible."""
 
+TEACHER = "teacher"
+"""The column of drafts that says who wrote, capped like a family."""
+
 FAMILIES = {"opening": "_opening", "closing": "_closing"}
 CAPPED = {"family": pl.String, "value": pl.String, "limit": pl.Int64, "left_out": pl.Int64}
 
@@ -30,9 +33,10 @@ def with_families(rows: pl.DataFrame, texts: pl.Series) -> pl.DataFrame:
 
 
 def family_caps(settings: SelectionSettings, size: int) -> dict[str, int]:
-    """column → how many exemplars of one family a set of `size` may hold; only where that is fewer than all."""
+    """column → how many exemplars of a family, or of a teacher, a set of `size` may hold; only where fewer than all."""
     shares = {FAMILIES["opening"]: settings.opening_cap, FAMILIES["closing"]: settings.closing_cap}
     counts = {column: max(LEAST_CAP, math.ceil(share * size - 1e-9)) for column, share in shares.items()}
+    counts[TEACHER] = math.ceil(settings.teacher_cap * size - 1e-9)
     return {column: count for column, count in counts.items() if count < size}
 
 
@@ -45,8 +49,10 @@ def families_in_the_way(
     """
     found = []
     if chosen.height < min(size, pool.height):
-        for kind, column in FAMILIES.items():
-            limit = caps.get(column, size)
+        for kind, column in {**FAMILIES, TEACHER: TEACHER}.items():
+            if column not in caps:
+                continue
+            limit = caps[column]
             there, inside = Counter(pool[column].drop_nulls()), Counter(chosen[column].drop_nulls())
             full = [(kind, value, limit, there[value] - n) for value, n in inside.items() if n >= limit]
             found += sorted((row for row in full if row[3]), key=lambda row: (-row[3], row[1]))

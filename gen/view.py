@@ -46,6 +46,8 @@ class View:
         self._kept = 0
         self._wanted = 0
         self._paid: float | None = 0.0
+        self._spent = self._reserved = 0.0
+        self._forecast: tuple[float, float] | None = None
         self._asked: deque[tuple[float, int]] = deque()
 
     def __enter__(self) -> Self:
@@ -75,6 +77,9 @@ class View:
         else:
             self._say(f"found {replies:,} replies already paid for")
 
+    def _on_forecast(self, fields: Any) -> None:
+        self._forecast = fields["usd"]
+
     def _on_note(self, fields: Any) -> None:
         self._say(fields["text"])
 
@@ -96,6 +101,7 @@ class View:
         self._failed += fields.get("failed", 0)
         cost = fields.get("cost_usd", 0.0)
         self._paid = None if cost is None or self._paid is None else self._paid + cost
+        self._spent, self._reserved = fields.get("spent_usd", self._spent), fields.get("reserved_usd", 0.0)
         now = self._clock()
         self._asked.append((now, fields["asked"]))
         while self._asked and self._asked[0][0] < now - RATE_SECONDS:
@@ -133,7 +139,17 @@ class View:
         return " · ".join([*words, _duration(now - self._started)])
 
     def _money(self) -> str:
-        return "cost unknown" if self._paid is None else f"{self._paid:.4f} USD"
+        """What is spent, what is reserved for asks in flight, and what the whole run was forecast to cost."""
+        if self._paid is None:
+            return "cost unknown"
+        words = f"{self._paid:.4f} USD"
+        if self._spent - self._paid >= 1e-4:
+            words += f" ({self._spent:.4f} with earlier runs)"
+        if self._reserved >= 1e-4:
+            words += f" + {self._reserved:.4f} reserved"
+        if self._forecast is not None and self._forecast[1] > 0:
+            words += f" of {self._forecast[0]:,.2f} to {self._forecast[1]:,.2f} forecast"
+        return words
 
     def _dropped_words(self) -> str:
         dropped = ", ".join(f"{reason} {count}" for reason, count in self._dropped.most_common())

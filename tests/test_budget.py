@@ -115,6 +115,18 @@ def test_a_refused_request_counts_nothing_and_a_timeout_its_worst_case() -> None
     assert counting.settle(ask(), failure(ask(), "timeout")).counted_tokens == worst(ask())
 
 
+def test_a_try_that_gave_no_reply_is_held_once_more_and_stays_counted() -> None:
+    one, other = asks(2)
+    limited = budget(tokens=2 * worst(one))
+    limited.reserve(one)
+    assert limited.again(one)
+    assert not limited.again(one)
+    assert not limited.reserve(other)
+    assert limited.settle(one, reply(one, usage=Usage(11, 22))).counted_tokens == worst(one) + 33
+    assert limited.reserved_usd == 0
+    assert not limited.reserve(other)
+
+
 def test_the_schema_is_part_of_the_worst_case() -> None:
     schema = {"type": "object", "properties": {"x" * 500: {"type": "string"}}}
     one = ask(schema=schema)

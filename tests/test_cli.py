@@ -26,8 +26,8 @@ SUMMARY = {
     "release", "name", "size", "accepted", "asked", "replayed", "paid_usd", "rounds", "funnel", "shortfalls", "exit",
 }  # fmt: skip
 COMMANDS = {
-    "init", "models", "plan", "preview", "drill", "judge", "run", "refresh", "status", "tics", "trace", "verify", "label",
-    "rehearse",
+    "init", "models", "plan", "preview", "drill", "judge", "run", "refresh", "status", "tics", "trace", "verify",
+    "label", "rehearse",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -38,6 +39,17 @@ def test_without_a_pilot_the_ends_are_the_stated_assumptions(ledger: Ledger) -> 
     assert forecast.usd is not None
     assert forecast.usd[0] == pytest.approx(630 * (1_800 + 10 * 450) / 1e6)
     assert forecast.usd[1] == pytest.approx(1_030 * (3_000 + 10 * 3_000) / 1e6)
+
+
+def test_several_teachers_cost_by_their_shares(ledger: Ledger) -> None:
+    other = [replace(ask, model="openai:y") for ask in PATH]
+    prices = {"openai_x": Price(input=1.0, output=10.0), "openai_y": Price(input=5.0, output=50.0)}
+    alone = assumed([(1.0, PATH)], wanted=600, heldout=30, budget=budget_of(ledger, **prices))
+    both = assumed([(0.25, PATH), (0.75, other)], wanted=600, heldout=30, budget=budget_of(ledger, **prices))
+    assert (both.asks, both.tokens) == (alone.asks, alone.tokens)
+    assert alone.usd is not None
+    assert both.usd == pytest.approx([end * (0.25 + 0.75 * 5) for end in alone.usd])
+    assert assumed([(0.5, PATH), (0.5, other)], wanted=9, heldout=0, budget=budget_of(ledger)).usd is None
 
 
 def test_an_unknown_price_is_no_cost_at_all_and_not_zero(ledger: Ledger) -> None:

@@ -26,6 +26,7 @@ EVENTS: dict[str, list[dict[str, Any]]] = {
         {"replies": 1000, "unfinished": False, "expected": 1000},
         {"replies": 1200, "unfinished": True, "expected": 1000},
     ],
+    "forecast": [{"usd": (1.5, 4.0), "tokens": (10, 20)}, {"usd": None, "tokens": (10, 20)}],
     "round": [{"number": 1, "contexts": 30, "redraws": 0}, {"number": 2, "contexts": 2, "redraws": 1}],
     "room": [{"name": name, "total": 30} for name in ("drafts", "verdicts", "judgements")],
     "replies": [
@@ -108,6 +109,18 @@ def test_replies_that_are_asked_for_again_are_more_to_be_done(capsys: pytest.Cap
 
     [line] = said_in_a_log(capsys, tell)
     assert line.startswith("situations 105/107, drafts 0/100 · ")
+
+
+def test_money_is_what_is_spent_what_is_reserved_and_what_was_forecast(capsys: pytest.CaptureFixture[str]) -> None:
+    def tell(view: View, clock: Clock) -> None:
+        view(Event("forecast", {"usd": (1.5, 4.0), "tokens": (10, 20)}))
+        view(Event("room", {"name": "judgements", "total": 10}))
+        clock.now += 6
+        money = {"cost_usd": 0.25, "spent_usd": 1.25, "reserved_usd": 0.5}
+        view(Event("replies", {"purpose": "level", "asked": 1, "replayed": 0, "failed": 0, **money}))
+
+    (line,) = said_in_a_log(capsys, tell)
+    assert " · 0.2500 USD (1.2500 with earlier runs) + 0.5000 reserved of 1.50 to 4.00 forecast · " in line
 
 
 def test_unknown_costs_and_failures_are_said(capsys: pytest.CaptureFixture[str]) -> None:
