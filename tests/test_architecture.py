@@ -114,6 +114,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.selection_checks",
         "gen.settings",
         "gen.teachers.pace",
+        "gen.teachers.rehearsal.journal",
         "gen.teachers.rehearsal.questions",
     ),
     (
@@ -126,6 +127,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.sealed",
         "gen.teachers.rehearsal.judge",
         "gen.teachers.rehearsal.scenes",
+        "gen.teachers.rehearsal.weather",
         "gen.tuples",
     ),
     (
@@ -133,6 +135,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.exchange",
         "gen.kernels_covering",
         "gen.recipe",
+        "gen.teachers.rehearsal.faults",
         "gen.teachers.rehearsal.writer",
     ),
     (
