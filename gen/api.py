@@ -41,8 +41,8 @@ class Run:
     exemplars  `id, messages, because, facet, score` and one column per axis, in greedy order
     funnel     rows by step, and why the others were dropped
     release    the release's directory; None where not one draft could be selected
-    summary    `release, name, size, accepted, asked, replayed, paid_usd, rounds, funnel, shortfalls, given_up,
-               diversity, exit`
+    summary    `release, name, size, accepted, asked, replayed, failed, tokens, paid_usd, rounds, funnel, shortfalls,
+               given_up, diversity, exit`
     """
 
     exemplars: pl.DataFrame
@@ -104,6 +104,8 @@ def run(
         "heldout": result.funnel["heldout"],
         "asked": asked.asked,
         "replayed": asked.replayed,
+        "failed": asked.failed,
+        "tokens": asked.tokens,
         "paid_usd": asked.paid_usd,
         "rounds": result.state.rounds,
         "certificate": round(result.selection.certificate, 4),
@@ -248,6 +250,8 @@ class _Counted:
         self._on_event = on_event
         self.asked = 0
         self.replayed = 0
+        self.failed = 0
+        self.tokens = 0
         self._paid = 0.0
         self._unpriced = False
 
@@ -264,6 +268,8 @@ class _Counted:
         if event.kind == "replies":
             self.asked += event.fields["asked"]
             self.replayed += event.fields["replayed"]
+            self.failed += event.fields["failed"]
+            self.tokens += event.fields["tokens"]
             cost = event.fields.get("cost_usd", 0.0)
             self._unpriced |= cost is None
             self._paid += cost or 0.0

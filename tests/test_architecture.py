@@ -116,6 +116,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.pace",
         "gen.teachers.rehearsal.journal",
         "gen.teachers.rehearsal.questions",
+        "gen.teachers.troubles",
     ),
     (
         "gen.dice",

@@ -18,6 +18,7 @@ from .adaptive import Pace
 from .base import Ask, Failure, Outcome, Usage
 from .pace import DENIED, heals, retrying
 from .rates import Rates, retry_after
+from .troubles import Ending, Silence, lasting
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -51,6 +52,8 @@ class Completions:
         self._base_url = base_url
         self._settings = settings
         self._answered = 0
+        self._ending = Ending()
+        self._silence = Silence()
         self._key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self._key and base_url is None:
             raise TeacherError(
@@ -81,13 +84,19 @@ class Completions:
                 seconds_asked=_seconds_asked,
                 counts=_counts,
                 deadline_seconds=self._settings.deadline_seconds,
+                sleep=self._ending.nap,
             ):
                 with attempt:
                     attempts += 1
                     left = max(1.0, self._settings.deadline_seconds - (time.monotonic() - started))
-                    reply = await self._paced(
-                        ask, again=attempts > 1, seconds=min(self._settings.timeout_seconds, left)
-                    )
+                    try:
+                        reply = await self._paced(
+                            ask, again=attempts > 1, seconds=min(self._settings.timeout_seconds, left)
+                        )
+                    except Exception:
+                        # What is answered from here on shows that the server is there; what was before does not.
+                        settled = self._answered if attempts == 1 else settled
+                        raise
         except SlowReplyError as error:
             return self._failure(ask, "timeout", error, attempts, started)
         except openai.APITimeoutError as error:
@@ -113,6 +122,7 @@ class Completions:
         try:
             estimate = _estimated_tokens(ask)
             await self._rates.admit(estimate)
+            self._ending.check()
             slot.started = time.monotonic()
             async with asyncio.timeout(seconds):
                 reply = await self._request(ask)
@@ -144,7 +154,7 @@ class Completions:
         self, ask: Ask, error: openai.OpenAIError, attempts: int, started: float, answered_before: int
     ) -> Outcome:
         """A failure of this ask alone where others were answered meanwhile; else the server is out of reach."""
-        if self._answered > answered_before:
+        if self._answered > answered_before and lasting(error) is None:
             return self._failure(ask, "unreachable", error, attempts, started)
         raise self._unreachable(error) from error
 
@@ -188,6 +198,9 @@ class Completions:
         return json.dumps(asked, ensure_ascii=False).encode()
 
     def _failure(self, ask: Ask, kind: Failure, error: BaseException, attempts: int, started: float) -> Outcome:
+        """One ask's own. Raises TeacherError where it is not: nobody else gets a usable answer, either."""
+        if kind in ("timeout", "broken") and self._silence.grows(self._answered):
+            raise self._unreachable(error) from error
         return Outcome(
             ask_id=ask.id,
             failure=kind,
@@ -197,24 +210,34 @@ class Completions:
         )
 
     def _denied(self, error: openai.APIStatusError) -> TeacherError:
-        return TeacherError(
+        trouble = TeacherError(
             what=f"openai:{self._name} at {self._place} answered {error.status_code}: {self._words(error)}",
             why="a missing model or a refused key does not heal by waiting",
             do="check the model's name, the address (it ends in /v1), OPENAI_API_KEY and the account, then run again:"
             " it resumes",
         )
+        return self._ending.by(trouble)
 
-    def _unreachable(self, error: openai.OpenAIError) -> TeacherError:
+    def _unreachable(self, error: BaseException) -> TeacherError:
+        remedy = lasting(error)
+        if remedy is not None:
+            trouble = TeacherError(
+                what=f"openai:{self._name} at {self._place} cannot be connected to: {self._words(error)}",
+                why="that does not heal by waiting, and nothing was sent",
+                do=remedy,
+            )
+            return self._ending.by(trouble)
         tries = (
             f"after {self._settings.attempts} tries"
             if _counts(error)
             else f"within {self._settings.deadline_seconds:g} seconds"
         )
-        return TeacherError(
+        trouble = TeacherError(
             what=f"openai:{self._name} at {self._place} did not answer {tries}: {self._words(error)}",
             why="an outage would otherwise be written down as a thousand failed drafts",
             do="start the server or wait for it, then run the same command again: it resumes",
         )
+        return self._ending.by(trouble)
 
     @property
     def _place(self) -> str:
@@ -276,7 +299,9 @@ def _can_heal(error: BaseException) -> bool:
         return heals(error.status_code) and not _is_spent(error)
     if isinstance(error, UnicodeEncodeError):  # the request's fault: the next try would be the same
         return False
-    return isinstance(error, (openai.APIConnectionError, SlowReplyError, ValueError))
+    if isinstance(error, openai.APIConnectionError):
+        return lasting(error) is None
+    return isinstance(error, (SlowReplyError, ValueError))
 
 
 def _counts(error: BaseException) -> bool:

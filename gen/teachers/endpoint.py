@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .adaptive import FIRST_TRY, MOST_AT_ONCE, Pace
 from .base import Ask, Outcome
 from .families import family_of
-from .pace import each
+from .pace import LAST_SECONDS, each
 from .rates import Rates
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class EndpointTeacher:
             self._client = Completions(
                 self._name, base_url=self._base_url, settings=self._settings, pace=self.pace, rates=self.rates
             )
-        async with aclosing(each(asks, self._client.one, ready=self.pace.room)) as outcomes:
+        last = min(LAST_SECONDS, self._settings.timeout_seconds)
+        async with aclosing(each(asks, self._client.one, ready=self.pace.room, last_seconds=last)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 
