@@ -42,8 +42,8 @@ class Run:
     exemplars  `id, messages, because, facet, score` and one column per axis, in greedy order
     funnel     rows by step, and why the others were dropped
     release    the release's directory; None where not one draft could be selected
-    summary    `release, name, size, accepted, asked, replayed, paid_usd, cached_share, rounds, funnel, shortfalls,
-               given_up, diversity, expression, exit`; what a release does not have is left out
+    summary    `release, name, size, accepted, asked, replayed, failed, tokens, paid_usd, cached_share, rounds, funnel,
+               shortfalls, given_up, diversity, expression, exit`; what a release does not have is left out
     """
 
     exemplars: pl.DataFrame
@@ -108,6 +108,8 @@ def run(
         "heldout": result.funnel["heldout"],
         "asked": asked.asked,
         "replayed": asked.replayed,
+        "failed": asked.failed,
+        "tokens": asked.tokens,
         "paid_usd": asked.paid_usd,
         "cached_share": cached_share,
         "rounds": result.state.rounds,
@@ -253,6 +255,8 @@ class _Counted:
         self._on_event = on_event
         self.asked = 0
         self.replayed = 0
+        self.failed = 0
+        self.tokens = 0
         self._paid = 0.0
         self._unpriced = False
 
@@ -269,6 +273,8 @@ class _Counted:
         if event.kind == "replies":
             self.asked += event.fields["asked"]
             self.replayed += event.fields["replayed"]
+            self.failed += event.fields["failed"]
+            self.tokens += event.fields["tokens"]
             cost = event.fields.get("cost_usd", 0.0)
             self._unpriced |= cost is None
             self._paid += cost or 0.0

@@ -283,14 +283,19 @@ def tics(out: Path, reference: tuple[Path, ...], limit: int | None, json: bool) 
 @click.option("--near-copy", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share of near-copies.")
 @click.option("--cut-off", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Share cut off.")
 @click.option("--hollow", type=click.FloatRange(0, 1), default=0.03, show_default=True, help="Share of hollow drafts.")
+@click.option("--faults", type=click.Path(path_type=Path), metavar="FILE", help="A schedule of bad weather, in TOML.")
+@click.option("--log", type=click.Path(path_type=Path), metavar="FILE", help="A JSON line for every request.")
 @guarded_command
-def rehearse(port: int, latency: float, near_copy: float, cut_off: float, hollow: float) -> None:
+def rehearse(port: int, latency: float, faults: Path | None, log: Path | None, **dials: float) -> None:
     """Serve rehearsal over the OpenAI protocol on this machine; the first line is the base URL."""
     from .teachers.rehearsal import Dials
+    from .teachers.rehearsal.faults import Sky
+    from .teachers.rehearsal.journal import Journal
     from .teachers.rehearsal.server import serve
+    from .teachers.rehearsal.weather import Weather, read_weather
 
-    dials = Dials(near_copy=near_copy, cut_off=cut_off, hollow=hollow)
-    serve(port, latency_seconds=latency, dials=dials, on_ready=click.echo)
+    sky = Sky(read_weather(faults) if faults else Weather(), Journal(log))
+    serve(port, latency_seconds=latency, dials=Dials(**dials), sky=sky, on_ready=click.echo)
 
 
 def _print_coverage(output: Output, json: bool) -> None:

@@ -121,7 +121,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.abilities",
         "gen.teachers.pace",
         "gen.teachers.readings",
+        "gen.teachers.rehearsal.journal",
         "gen.teachers.rehearsal.questions",
+        "gen.teachers.troubles",
         "gen.variety",
     ),
     (
@@ -135,8 +137,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.recipe_files",
         "gen.sealed",
         "gen.staff",
+        "gen.teachers.causes",
         "gen.teachers.rehearsal.judge",
         "gen.teachers.rehearsal.scenes",
+        "gen.teachers.rehearsal.weather",
         "gen.tuples",
     ),
     (
@@ -146,6 +150,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.memory",
         "gen.output",
         "gen.recipe",
+        "gen.teachers.rehearsal.faults",
         "gen.teachers.rehearsal.writer",
     ),
     (

@@ -19,9 +19,22 @@ from ..text import redacted
 from .abilities import REFUSING, Abilities, said_by
 from .adaptive import Pace
 from .base import Ask, Failure, Memory, Outcome
+from .causes import (
+    TOO_MUCH,
+    ErrorInDisguiseError,
+    NotACompletionError,
+    SlowReplyError,
+    can_heal,
+    counts,
+    is_connection_trouble,
+    is_spent,
+    may_be_billed,
+    seconds_asked,
+)
 from .pace import DENIED, heals, retrying
-from .rates import Rates, retry_after
+from .rates import Rates
 from .readings import count, failed_generation, field, outcome_of
+from .troubles import Ending, Silence, lasting
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -30,32 +43,13 @@ OPENAI_URL = "https://api.openai.com/v1"
 NO_KEY = "none"  # a server of one's own needs no key, but the protocol wants the header
 
 
-TOO_MUCH = frozenset({429, 503, 529})
-"""What a server says that is given too much."""
-
-
-class NotACompletionError(ValueError):
-    """An answer with status 200 that is no chat completion: a web page, or an error in disguise."""
-
-
-class ErrorInDisguiseError(NotACompletionError):
-    """An error with status 200; `status` is the one that it gives itself, as routers do, or 400."""
-
-    def __init__(self, error: object) -> None:
-        super().__init__(f"an error with status 200: {error}")
-        self.status = count(field(error, "code")) or 400
-
-
-class SlowReplyError(Exception):
-    """No whole reply in time: a server that hangs, or sends a byte now and then."""
-
-
 @dataclass
 class _Course:
     """What has become of one ask so far."""
 
     ask: Ask
-    answered_before: int  # replies to any ask before this one was begun
+    answered_before: int  # replies to any ask before this one first failed
+    has_failed: bool = False
     started: float = dataclass_field(default_factory=time.monotonic)
     requests: int = 0
     latency_seconds: float | None = None
@@ -63,6 +57,11 @@ class _Course:
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self.started
+
+    def failed_once(self, answered: int) -> None:
+        """What is answered from its first failure on shows that the server is there; what was before does not."""
+        if not self.has_failed:
+            self.answered_before, self.has_failed = answered, True
 
 
 class Completions:
@@ -85,6 +84,8 @@ class Completions:
         self._base_url = base_url
         self._settings = settings
         self._answered = 0
+        self._ending = Ending()
+        self._silence = Silence()
         self._key = os.environ.get("OPENAI_API_KEY", "").strip()
         if not self._key and base_url is None:
             raise TeacherError(
@@ -118,17 +119,22 @@ class Completions:
         try:
             async for attempt in retrying(
                 attempts=self._settings.attempts,
-                can_heal=lambda error: _can_heal(error) and (not _may_be_billed(error) or self.again(ask)),
-                seconds_asked=_seconds_asked,
-                counts=_counts,
+                can_heal=lambda error: can_heal(error) and (not may_be_billed(error) or self.again(ask)),
+                seconds_asked=seconds_asked,
+                counts=counts,
                 deadline_seconds=self._settings.deadline_seconds,
+                sleep=self._ending.nap,
             ):
                 with attempt:
-                    reply = await self._in_a_form_it_takes(course)
+                    try:
+                        reply = await self._in_a_form_it_takes(course)
+                    except Exception:
+                        course.failed_once(self._answered)
+                        raise
         except SlowReplyError as error:
             return self._failure(course, "timeout", error)
         except openai.APITimeoutError as error:
-            if _is_connection_trouble(error):
+            if is_connection_trouble(error):
                 return self._gave_up(course, error)
             return self._failure(course, "timeout", error)
         except openai.APIStatusError as error:
@@ -154,7 +160,7 @@ class Completions:
                 attempts=course.requests,
                 seconds=course.elapsed,
             )
-        if error.status_code in DENIED or _is_spent(error):
+        if error.status_code in DENIED or is_spent(error):
             raise self._denied(error) from error
         if heals(error.status_code):
             return self._gave_up(course, error)
@@ -186,6 +192,7 @@ class Completions:
         try:
             estimate = _estimated_tokens(ask)
             await self._rates.admit(estimate)
+            self._ending.check()
             slot.started = time.monotonic()
             async with asyncio.timeout(seconds):
                 reply = await self._request(ask, fields)
@@ -193,7 +200,7 @@ class Completions:
             self._pace.timed_out(slot)
             raise SlowReplyError(f"no whole reply within {seconds:g} seconds") from error
         except openai.APITimeoutError as error:
-            if _is_connection_trouble(error):
+            if is_connection_trouble(error):
                 self._pace.leave()
             else:
                 self._pace.timed_out(slot)
@@ -225,7 +232,7 @@ class Completions:
 
     def _gave_up(self, course: _Course, error: openai.OpenAIError) -> Outcome:
         """A failure of this ask alone where others were answered meanwhile; else the server is out of reach."""
-        if self._answered > course.answered_before:
+        if self._answered > course.answered_before and lasting(error) is None:
             return self._failure(course, "unreachable", error)
         raise self._unreachable(error) from error
 
@@ -266,6 +273,9 @@ class Completions:
         return json.dumps({**asked, **fields}, ensure_ascii=False).encode()
 
     def _failure(self, course: _Course, kind: Failure, error: BaseException) -> Outcome:
+        """One ask's own. Raises TeacherError where it is not: nobody else gets a usable answer, either."""
+        if kind in ("timeout", "broken") and self._silence.grows(self._answered):
+            raise self._unreachable(error) from error
         return Outcome(
             ask_id=course.ask.id,
             failure=kind,
@@ -275,24 +285,34 @@ class Completions:
         )
 
     def _denied(self, error: openai.APIStatusError) -> TeacherError:
-        return TeacherError(
+        trouble = TeacherError(
             what=f"openai:{self._name} at {self._place} answered {error.status_code}: {self._words(error)}",
             why="a missing model or a refused key does not heal by waiting",
             do="check the model's name, the address (it ends in /v1), OPENAI_API_KEY and the account, then run again:"
             " it resumes",
         )
+        return self._ending.by(trouble)
 
-    def _unreachable(self, error: openai.OpenAIError) -> TeacherError:
+    def _unreachable(self, error: BaseException) -> TeacherError:
+        remedy = lasting(error)
+        if remedy is not None:
+            trouble = TeacherError(
+                what=f"openai:{self._name} at {self._place} cannot be connected to: {self._words(error)}",
+                why="that does not heal by waiting, and nothing was sent",
+                do=remedy,
+            )
+            return self._ending.by(trouble)
         tries = (
             f"after {self._settings.attempts} tries"
-            if _counts(error)
+            if counts(error)
             else f"within {self._settings.deadline_seconds:g} seconds"
         )
-        return TeacherError(
+        trouble = TeacherError(
             what=f"openai:{self._name} at {self._place} did not answer {tries}: {self._words(error)}",
             why="an outage would otherwise be written down as a thousand failed drafts",
             do="start the server or wait for it, then run the same command again: it resumes",
         )
+        return self._ending.by(trouble)
 
     @property
     def _place(self) -> str:
@@ -304,40 +324,6 @@ class Completions:
         return redacted(str(cause or "") or str(error), key=self._key)
 
 
-def _can_heal(error: BaseException) -> bool:
-    if isinstance(error, openai.APIStatusError):
-        return heals(error.status_code) and not _is_spent(error)
-    if isinstance(error, UnicodeEncodeError):  # the request's fault: the next try would be the same
-        return False
-    return isinstance(error, (openai.APIConnectionError, SlowReplyError, ValueError))
-
-
-def _may_be_billed(error: BaseException) -> bool:
-    """Whether a model may have written a reply that never came: a status other than 200 says that none has."""
-    if isinstance(error, openai.APIStatusError):
-        return False
-    return not (isinstance(error, openai.APITimeoutError) and _is_connection_trouble(error))
-
-
-def _counts(error: BaseException) -> bool:
-    """Whether a try is used up: not by a 429, which says "later" and nothing of the ask."""
-    return not (isinstance(error, openai.APIStatusError) and error.status_code == 429)
-
-
-def _is_spent(error: openai.APIStatusError) -> bool:
-    """A 429 that does not pass: the account has no money left."""
-    return error.status_code == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")
-
-
 def _estimated_tokens(ask: Ask) -> int:
     """About four bytes a token, and the whole room for the reply, as providers reckon before they answer."""
     return sum(len(m.content) for m in ask.messages) // 4 + ask.sampling.max_tokens
-
-
-def _is_connection_trouble(error: openai.APITimeoutError) -> bool:
-    """The aiohttp transport calls all trouble with a connection, a refused one too, a timeout of connecting."""
-    return type(error.__cause__).__name__ == "ConnectTimeout"
-
-
-def _seconds_asked(error: BaseException) -> float | None:
-    return retry_after(error.response.headers) if isinstance(error, openai.APIStatusError) else None

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from .adaptive import FIRST_TRY, MOST_AT_ONCE, Pace
 from .base import Ask, Memory, Outcome
 from .families import family_of
-from .pace import each
+from .pace import LAST_SECONDS, each
 from .rates import Rates
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class EndpointTeacher:
 
     async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
         client = self.connect()
-        async with aclosing(each(asks, client.one, ready=self.pace.room)) as outcomes:
+        last = min(LAST_SECONDS, self._settings.timeout_seconds)
+        async with aclosing(each(asks, client.one, ready=self.pace.room, last_seconds=last)) as outcomes:
             async for outcome in outcomes:
                 yield outcome
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
-from contextlib import suppress
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection
+from contextlib import aclosing, suppress
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.stop import stop_base
@@ -21,6 +22,8 @@ from .base import Ask, Outcome
 
 MAX_WAIT_SECONDS = 60.0
 SPREAD_SECONDS = 0.25
+LAST_SECONDS = 60.0
+"""So long is waited for replies that are under way when a stream ends in trouble: they are paid for already."""
 
 # HTTP statuses that may heal by themselves; every other 4xx says that the request, the key or the account is wrong.
 HEALING = frozenset({408, 409, 425, 429})
@@ -36,11 +39,12 @@ async def each(
     call: Callable[[Ask], Awaitable[Outcome]],
     *,
     ready: Callable[[], Awaitable[None]] | None = None,
+    last_seconds: float = 0.0,
 ) -> AsyncGenerator[Outcome, None]:
     """One task per ask as it arrives; outcomes as they finish. With `ready`, no ask is taken before that returns.
 
-    An exception from `call` ends the stream and is raised after the other calls are cancelled; what a
-    single ask does wrong must therefore be an Outcome.
+    An exception from `call` ends the stream: no further ask is taken, what finishes within `last_seconds` is still
+    given, the other calls are cancelled, and it is raised. What a single ask does wrong must therefore be an Outcome.
     """
     done: asyncio.Queue[Outcome | BaseException | None] = asyncio.Queue()
     tasks: set[asyncio.Task[None]] = set()
@@ -54,6 +58,8 @@ async def each(
             raise
         except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
             done.put_nowait(error)
+        finally:
+            tasks.discard(asyncio.current_task())  # its word is in the queue by now
 
     async def feed() -> None:
         try:
@@ -77,14 +83,34 @@ async def each(
     try:
         while (item := await done.get()) is not None:
             if isinstance(item, BaseException):
+                feeder.cancel()
+                async with aclosing(_last(done, tasks, last_seconds)) as last:
+                    async for outcome in last:
+                        yield outcome
                 raise item
             yield item
     finally:
-        for task in (feeder, *tasks):
+        left = (feeder, *tasks)
+        for task in left:
             task.cancel()
-        for task in (feeder, *tasks):
+        for task in left:
             with suppress(asyncio.CancelledError):
                 await task
+
+
+async def _last(
+    done: asyncio.Queue[Outcome | BaseException | None], tasks: Collection[object], seconds: float
+) -> AsyncGenerator[Outcome, None]:
+    """What has arrived, and what still arrives in so many seconds."""
+    until = time.monotonic() + seconds
+    while tasks or not done.empty():
+        try:
+            left = until - time.monotonic()
+            item = done.get_nowait() if not done.empty() else await asyncio.wait_for(done.get(), max(left, 0))
+        except TimeoutError:
+            return
+        if isinstance(item, Outcome):
+            yield item
 
 
 def _cancelled(ask: Ask) -> TeacherError:
@@ -135,9 +161,11 @@ def retrying(
     seconds_asked: Callable[[BaseException], float | None] = lambda _: None,
     counts: Callable[[BaseException], bool] = lambda _: True,
     deadline_seconds: float = math.inf,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncRetrying:
     """tenacity's policy for one ask: only what can heal, at most `attempts` tries that count; then the last error."""
     return AsyncRetrying(
+        sleep=sleep,
         stop=_Patience(attempts, deadline_seconds, counts),
         wait=_ServerSaysWhen(seconds_asked),
         retry=retry_if_exception(can_heal),

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ...errors import RecipeError
 from ..base import Message
+from .faults import Sky, Visit
 from .flaws import Dials
 from .reply import Reply, reply
 from .teacher import JUDGE_FAMILY, TEACHER_FAMILY
@@ -38,6 +39,7 @@ class Counts:
 
 
 COUNTS = web.AppKey("counts", Counts)
+SKY = web.AppKey("sky", Sky)
 
 
 class RefusalError(Exception):
@@ -59,20 +61,34 @@ class Request:
     max_tokens: int | None
 
 
-def application(*, dials: Dials | None = None, latency_seconds: float = 0.0) -> web.Application:
-    """The server without its port. `app[COUNTS]` counts what it has done."""
+def application(*, dials: Dials | None = None, latency_seconds: float = 0.0, sky: Sky | None = None) -> web.Application:
+    """The server without its port. `app[COUNTS]` counts what it has done; `sky` holds its weather and its log."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_shape_errors])
     app[COUNTS] = Counts()
+    app[SKY] = sky = sky or Sky()
     dials = dials or Dials()
 
-    async def complete(request: web.Request) -> web.Response:
+    async def complete(request: web.Request) -> web.StreamResponse:
         app[COUNTS].requests += 1
-        asked = _read(await request.read())
-        if latency_seconds:
-            await asyncio.sleep(latency_seconds)
-        said = reply(asked.messages, seed=asked.seed, max_tokens=asked.max_tokens, dials=dials)
-        app[COUNTS].answered += 1
-        return _json(_completion(asked, said, dials))
+        line = sky.journal.arrived()
+        sky.in_flight += 1
+        try:
+            asked = _read(await request.read())
+            line.model, line.seed = asked.model, asked.seed
+            visit = Visit(request, line, lambda: _completed(asked, dials))
+            fault = sky.fault_for(visit)
+            if latency_seconds:
+                await asyncio.sleep(latency_seconds)
+            answer = await sky.answer(visit, fault)
+        except RefusalError as refusal:
+            line.status, line.answer, line.sent = refusal.status, "error", "whole"
+            raise
+        finally:
+            sky.in_flight -= 1
+            sky.journal.over(line)
+        app[COUNTS].answered += line.answer == "completion"
+        app[COUNTS].refused += line.answer == "error"
+        return answer
 
     app.router.add_post("/v1/chat/completions", complete)
     app.router.add_get("/v1/models", _models)
@@ -85,6 +101,7 @@ def serve(
     host: str = "127.0.0.1",
     latency_seconds: float = 0.0,
     dials: Dials | None = None,
+    sky: Sky | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serves until SIGINT or SIGTERM, then returns. Port 0 takes a free one.
@@ -92,7 +109,7 @@ def serve(
     `on_ready` is called once with the base URL, which ends in /v1, as soon as requests are accepted. Only for
     the main thread: signals reach no other.
     """
-    app = application(dials=dials, latency_seconds=latency_seconds)
+    app = application(dials=dials, latency_seconds=latency_seconds, sky=sky)
     asyncio.run(_serve(app, host, port, on_ready))
 
 
@@ -110,6 +127,7 @@ async def _serve(app: web.Application, host: str, port: int, on_ready: Callable[
         await stopped.wait()
     finally:
         await runner.cleanup()
+        app[SKY].journal.close()
 
 
 async def listen(runner: web.AppRunner, host: str, port: int) -> str:
@@ -123,6 +141,8 @@ async def listen(runner: web.AppRunner, host: str, port: int) -> str:
             why="the rehearsal server needs a port of its own",
             do="give another one, or 0 for any free port",
         ) from error
+    if SKY in runner.app:
+        runner.app[SKY].door.runner = runner
     number = runner.addresses[0][1]
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{number}/v1"
@@ -206,6 +226,11 @@ def _integer(asked: Mapping[str, Any], name: str, *, least: int | None = None) -
             f"`{name}` is {value!r}; it must be an integer{f' from {least}' if least else ''}.", param=name
         )
     return value
+
+
+def _completed(asked: Request, dials: Dials) -> dict[str, Any]:
+    said = reply(asked.messages, seed=asked.seed, max_tokens=asked.max_tokens, dials=dials)
+    return _completion(asked, said, dials)
 
 
 def _completion(asked: Request, said: Reply, dials: Dials) -> dict[str, Any]:
