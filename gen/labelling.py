@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 
 from .label_desk import Desk, Sitting, Wanted, sum_up
@@ -31,6 +31,7 @@ def label_in_terminal(desk: Desk, wanted: Wanted, screen: LabelScreen) -> Sittin
 
 def _converse(desk: Desk, wanted: Wanted, screen: LabelScreen, queue: Sequence[Place], sitting: Sitting) -> None:
     todo, ahead, places = desk.todo(wanted, queue), list[Place](), {place.id: place for place in queue}
+    said: dict[str, tuple[int | None, float]] = {}
     goal, note = min(wanted.count or sitting.left, sitting.left), ""
     while wanted.count is None or sitting.labelled < wanted.count:
         place = ahead.pop() if ahead else next(todo, None)
@@ -48,9 +49,8 @@ def _converse(desk: Desk, wanted: Wanted, screen: LabelScreen, queue: Sequence[P
         if key in ("0", "1", "2", "3", "4") or key == "s":
             level = None if key == "s" else int(key)
             desk.book.add([desk.act(place, wanted.who, level, round(seconds, 3))])
-            sitting.labelled += level is not None
-            sitting.skipped += level is None
-            sitting.hasty += level is not None and seconds < HASTY_SECONDS
+            said[place.id] = level, seconds
+            _count(said, sitting)
             note = f"kept: {'skipped' if level is None else f'level {level}'} · "
             continue
         ahead.append(place)
@@ -59,7 +59,14 @@ def _converse(desk: Desk, wanted: Wanted, screen: LabelScreen, queue: Sequence[P
             note = "there is nothing to take back · " if undone is None else "taken back: this text again · "
             if undone is not None:
                 ahead.append(places[undone.place.id])
-                sitting.labelled -= undone.level is not None
-                sitting.skipped -= undone.level is None
+                said.pop(undone.place.id, None)  # it may be from an earlier sitting
+                _count(said, sitting)
         elif key.isprintable():
             note = f"{key!r} is no key here · "
+
+
+def _count(said: Mapping[str, tuple[int | None, float]], sitting: Sitting) -> None:
+    """Of this sitting: id -> the level (None: skipped) and after how many seconds."""
+    labelled = [seconds for level, seconds in said.values() if level is not None]
+    sitting.labelled, sitting.skipped = len(labelled), len(said) - len(labelled)
+    sitting.hasty = sum(seconds < HASTY_SECONDS for seconds in labelled)

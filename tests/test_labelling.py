@@ -107,11 +107,11 @@ def test_undo_shows_the_text_again_and_reaches_back_to_an_earlier_sitting(out: P
         assert "nothing to take back" in ana.press("u")
         assert texts_in(ana.press("4"), judged(out)) == second
         ana.press("1")
-        ana.quits()
+        assert "ana: 2 labelled; 2 in all" in ana.quits()
     with at_terminal(out, "--as", "ana", cwd=out.parent) as ana:
         assert texts_in(ana.press("u"), judged(out)) == second
         ana.press("2")
-        ana.quits()
+        assert "ana: 1 labelled; 2 in all" in ana.quits()
     assert gen.labels(out).select("id", "level").rows() == [(first[0], 4), (second[0], 2)]
 
 
