@@ -223,9 +223,14 @@ def test_teachers_and_judges_may_be_objects_and_are_closed_once(tmp_path: Path) 
     assert {ask.purpose for ask in judge.asked} == {"level", "evidence"}
     assert run.release is not None
     manifest = json.loads((run.release / "manifest.json").read_text(encoding="utf-8"))
+    (told,) = manifest["models"].pop("teachers")
     assert manifest["models"] == {
         "teacher": {"model": "test:writer", "family": "writers"}, "judge": {"model": "test:j", "family": "judges"},
     }  # fmt: skip
+    assert {name: told[name] for name in ("model", "family", "share", "selected")} == {
+        "model": "test:writer", "family": "writers", "share": 1.0, "selected": 6,
+    }  # fmt: skip
+    assert told["drafts"] == run.funnel["drafts"] + run.summary["heldout"]
 
 
 def test_a_langchain_chat_model_may_be_the_teacher(tmp_path: Path) -> None:
