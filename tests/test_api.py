@@ -164,7 +164,7 @@ def test_events_tell_a_callback_what_happens_in_order(tmp_path: Path) -> None:
     run = gen.run(RESPECT, size=SIZE, out=tmp_path, on_event=events.append)
     kinds = [event.kind for event in events]
     assert set(kinds) == set(get_args(Kind)) - {"found", "note", "reasked"}
-    assert kinds[:2] == ["round", "room"]
+    assert kinds[:3] == ["forecast", "round", "room"]
     assert kinds[-1] == "release"
     assert sum(event.fields["asked"] for event in events if event.kind == "replies") == run.summary["asked"]
     again: list[gen.Event] = []
@@ -223,9 +223,14 @@ def test_teachers_and_judges_may_be_objects_and_are_closed_once(tmp_path: Path) 
     assert {ask.purpose for ask in judge.asked} == {"level", "evidence"}
     assert run.release is not None
     manifest = json.loads((run.release / "manifest.json").read_text(encoding="utf-8"))
+    (told,) = manifest["models"].pop("teachers")
     assert manifest["models"] == {
         "teacher": {"model": "test:writer", "family": "writers"}, "judge": {"model": "test:j", "family": "judges"},
     }  # fmt: skip
+    assert {name: told[name] for name in ("model", "family", "share", "selected")} == {
+        "model": "test:writer", "family": "writers", "share": 1.0, "selected": 6,
+    }  # fmt: skip
+    assert told["drafts"] == run.funnel["drafts"] + run.summary["heldout"]
 
 
 def test_a_langchain_chat_model_may_be_the_teacher(tmp_path: Path) -> None:
