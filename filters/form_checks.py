@@ -246,7 +246,12 @@ def _uneven_rows(text: str) -> int:
 
 def _unreadable_json(text: str) -> int:
     try:
-        json.loads(text)
+        json.loads(text, parse_constant=_refused)
     except (ValueError, RecursionError):
         return 1
     return 0
+
+
+def _refused(constant: str) -> None:
+    """NaN and Infinity, which Python reads and no other reader of JSON does (RFC 8259, 6)."""
+    raise ValueError(constant)

@@ -294,6 +294,15 @@ def test_an_unknown_or_missing_finish_reason_says_nothing() -> None:
     assert verdict(ASK, ANSWER, finish_reason="end_turn") == GOOD
 
 
+# JSON that was asked for
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', "[-Infinity]", "{'a': 1}", '{"a": 1} and more.', "No."])
+def test_what_other_readers_cannot_read_is_broken_json(text: str) -> None:
+    frame = drafts(turns(ASK, text), turns(ASK, '{"a": [1, "NaN"]}'))
+    assert form(frame, because=None, finish_reason=None, expects="json")["reason"].to_list() == ["broken_json", None]
+
+
 # Loops
 
 

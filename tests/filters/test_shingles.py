@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from thousandfold.filters import backend, portable
-from thousandfold.filters.characters import SIZE
+from thousandfold.filters.characters import MARK, SIZE, characters
 from thousandfold.filters.shingles import (
     ShingleColumn,
     containment,
@@ -100,6 +100,11 @@ def test_every_character_of_unicode_is_lowered_and_split_as_python_does() -> Non
             lowered = shingle_columns([text.lower()], 1)
             assert shingle_columns([text], 1).values.tolist() == lowered.values.tolist()
     assert not any(re.match(r"\w", chr(point)) for point in range(SIZE, 0x110000))
+
+
+def test_the_combining_marks_are_those_of_unicode() -> None:
+    marks = [point for point in range(SIZE) if unicodedata.category(chr(point)).startswith("M")]
+    assert np.flatnonzero(characters().flags & MARK).tolist() == marks
 
 
 def test_a_shingle_hash_is_the_same_on_every_machine_and_in_every_release() -> None:
