@@ -26,6 +26,11 @@ def _plain(value: float) -> str:
     return f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
 
 
+def _count(value: float) -> str:
+    """Of one choice a whole number, of several their mean."""
+    return f"{value:,.0f}" if value == int(value) else _plain(value)
+
+
 def _fine(value: float) -> str:
     return f"{value:.3f}"
 
@@ -42,12 +47,12 @@ COLUMNS: Sequence[tuple[str, str, Callable[[float], str]]] = (
     ("distinct-3", "distinct_3", _fine),
     ("nearest", "nearest_median", _fine),
     ("5 % nearer", "nearest_low", _fine),
-    ("ideas", "ideas", _plain),
+    ("ideas", "ideas", _count),
     ("at least", "ideas_estimate", _plain),
     ("up to", "ideas_high", _plain),
 )
-ON_SCREEN = ("pairs", "triples", "vendi", "openings", "compression", "distinct_2", "nearest_median", "ideas")
-"""What fits beside each other on eighty columns; the card has them all."""
+ON_SCREEN = ("pairs", "triples", "vendi", "openings", "compression", "nearest_median", "ideas")
+"""What fits beside each other on eighty columns, of a hundred thousand rows too; the card has them all."""
 
 LEGEND = (
     "`pairs`, `triples`: share of the combinations of two and three levels that training may see. `Vendi` and `RKE`: "
@@ -57,7 +62,8 @@ LEGEND = (
     "clusters of answers, how many there are `at least` by Chao's estimate (where some came twice), and `up to` where "
     "its 95 % interval ends. Vectors "
     "are those of the offline embedder, which sees words and pairs of words. Most measures move with the number of "
-    "rows: compare lines of the same number. `random` is the mean of five random choices from the same pool."
+    "rows: compare lines of the same number. `random` is the mean of five random choices from the same pool; from "
+    "2,000 rows up it is one choice."
 )
 
 

@@ -49,6 +49,9 @@ class Closed:
             self.lineage_of = dict(seeds.select("id", "lineage").iter_rows())
             held = seeds.filter(pl.col("split") == "heldout")
             self.sealed.add(held["id"], said_by(held, "user"), held["lineage"])
+            answers = said_by(held, "assistant")  # with another question before it, it is a copy all the same
+            self.answers.add(held["id"], answers)
+            self.masked.add(held["id"], filters.slot_masked(answers))
 
     def add(self, kept: pl.DataFrame) -> None:
         """Adds kept drafts (`id`, `split`, `seed_id`, `messages`) once their round is closed."""

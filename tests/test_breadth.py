@@ -7,6 +7,7 @@ import random
 import re
 import zlib
 from collections import Counter
+from io import StringIO
 from itertools import combinations, product
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from thousandfold import gen
 from thousandfold.filters import same_meaning
@@ -300,6 +302,25 @@ def test_the_card_and_the_screen_show_every_line() -> None:
     ]  # fmt: skip
     assert len({line.count("|") for line in lines[:9]}) == 1
     assert diversity_table(rows).row_count == 7
+
+
+def test_the_table_of_a_hundred_thousand_rows_fits_on_eighty_columns_with_nothing_cut() -> None:
+    widest = dict.fromkeys(MEASURES, 1.0) | {"vendi": 1_234.5, "openings": 99_999.0, "ideas": 99_999.5}
+    rows = [{"of": of, "size": 100_000, **widest, "compression": 12.34} for of in ("selected", "random", "seeds")]
+    screen = Console(width=80, file=StringIO())
+    screen.print(diversity_table(rows))
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in shown
+    assert len(shown.splitlines()) == 5
+    assert all(word in shown for word in ("selected", "100,000", "openings", "12.34", "100.0%", "99,999", "nearest"))
+
+
+def test_ideas_are_a_whole_number_unless_they_are_a_mean() -> None:
+    rows = [
+        {"of": of, "size": 3, **dict.fromkeys(MEASURES), "ideas": ideas}
+        for of, ideas in (("selected", 3.0), ("random", 2.8))
+    ]
+    assert [line.split("|")[-4].strip() for line in card_section(rows).splitlines()[2:4]] == ["3", "2.8"]
 
 
 def test_a_release_says_how_varied_it_is_in_summary_card_and_manifest(tmp_path: Path) -> None:

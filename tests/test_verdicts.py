@@ -256,6 +256,17 @@ def test_a_training_prompt_that_repeats_a_sealed_one_is_refused_with_its_twin(re
     assert row["limit"] == LEAK_CONTAINMENT <= row["measured"] <= 1
 
 
+def test_the_answer_of_a_sealed_seed_is_refused_under_another_question_too(recipe: Recipe) -> None:
+    turns = [{"role": "user", "content": prose("the ferry")}, {"role": "assistant", "content": prose("the mill", 100)}]
+    seeds = pl.DataFrame({"id": ["s"], "lineage": ["s"], "split": ["heldout"], "messages": [turns]})
+    nearly = prose("the mill", 100).replace(" willow ", " poplar ", 1)
+    rows = [draft("copy", answer=prose("the mill", 100)), draft("near", answer=nearly), draft("fine")]
+    found = dropped(judged(frame_of(rows), recipe, Closed(recipe, seeds)))
+    assert {row: (said[0], said[2]) for row, said in found.items()} == dict.fromkeys(
+        ("copy", "near"), ("duplicates", "s")
+    )
+
+
 @pytest.mark.parametrize(("first", "second"), [("heldout", "train"), ("train", "heldout")])
 def test_a_leak_is_seen_across_rounds_in_both_directions(recipe: Recipe, first: str, second: str) -> None:
     question = prose("the ferry")
