@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError, TeacherError
+from ..text import redacted
 from .base import Ask, Outcome, Usage
 from .families import family_of
 
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
 BATCH = 512
 """The most asks in one call: the engine schedules within it, and the ledger has them all when it returns."""
 
+WAVES = 4
+"""So many times what the engine runs at once go into one call: it stays full, and a crash loses little."""
+
 
 class EngineTeacher:
     """Loads the model on the first ask. `settings.engine` holds further keyword arguments of `vllm.LLM`.
 
     Every request has a seed of its own, derived from the ask's id: with one seed for all, vLLM gives
-    correlated text. Schemas are enforced by the engine where `structured` is json_schema, and checked
-    again when the reply is read.
+    correlated text. On a CPU that forbids chunked prefill: vLLM draws a sample for a prompt that is not yet
+    read to its end, throws it away and turns the request's generator back, which generators of a CPU cannot
+    do ("CPU Generator does not use offset", vLLM 0.32). So prompts are read whole there, unless
+    `settings.engine` says otherwise. Schemas are enforced by the engine where `structured` is json_schema, and
+    checked again when the reply is read.
     """
 
     def __init__(self, model: str, *, settings: TeacherSettings | JudgeSettings) -> None:
@@ -39,6 +46,7 @@ class EngineTeacher:
         self._source = model
         self._settings = settings
         self._engine: Any = None
+        self._batch = BATCH
 
     @property
     def model(self) -> str:
@@ -70,7 +78,7 @@ class EngineTeacher:
             ended = False
             while not ended:
                 batch: list[Ask] = []
-                while len(batch) < BATCH and (not batch or not waiting.empty()):
+                while len(batch) < self._batch and (not batch or not waiting.empty()):
                     item = await waiting.get()
                     if isinstance(item, BaseException):
                         raise item
@@ -97,19 +105,33 @@ class EngineTeacher:
                 [self._sampling(ask) for ask in asks],
                 use_tqdm=False,
             )
+        except ValueError as error:  # of one ask: a prompt that is too long, a schema that cannot be enforced
+            if self._engine is None:
+                raise self._failed(error) from error
+            if len(asks) > 1:
+                middle = len(asks) // 2
+                return self._run(asks[:middle]) + self._run(asks[middle:])
+            return [Outcome(ask_id=asks[0].id, failure="bad_request", detail=redacted(str(error)))]
         except Exception as error:
-            raise TeacherError(
-                what=f"{self.model} failed in vLLM: {type(error).__name__}: {str(error)[:300]}",
-                why="an engine that stops cannot answer the rest",
-                do="check [teacher] engine in recipe.toml (max_model_len, gpu_memory_utilization), then run again",
-            ) from error
+            raise self._failed(error) from error
         seconds = (time.monotonic() - started) / len(asks)
         return [_read(ask, output, seconds) for ask, output in zip(asks, outputs, strict=True)]
 
+    def _failed(self, error: Exception) -> TeacherError:
+        return TeacherError(
+            what=f"{self.model} failed in vLLM: {type(error).__name__}: {str(error)[:300]}",
+            why="an engine that stops cannot answer the rest",
+            do="check [teacher] engine in recipe.toml (max_model_len, gpu_memory_utilization), then run again",
+        )
+
     def _load(self) -> Any:
         from vllm import LLM
+        from vllm.platforms import current_platform
 
-        self._engine = LLM(model=self._source, **self._settings.engine)
+        ours = {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
+        self._engine = LLM(model=self._source, **{**ours, **self._settings.engine})
+        at_once = self._engine.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        self._batch = max(1, min(BATCH, WAVES * at_once))
         return self._engine
 
     def _sampling(self, ask: Ask) -> Any:
