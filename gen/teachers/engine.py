@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import sys
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,7 +131,8 @@ class EngineTeacher:
         from vllm.platforms import current_platform
 
         ours = {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
-        self._engine = LLM(model=self._source, **{**ours, **self._settings.engine})
+        with _out_of_sight("llvmlite.binding.ffi"):
+            self._engine = LLM(model=self._source, **{**ours, **self._settings.engine})
         at_once = self._engine.llm_engine.vllm_config.scheduler_config.max_num_seqs
         self._batch = max(1, min(BATCH, WAVES * at_once))
         return self._engine
@@ -145,6 +148,21 @@ class EngineTeacher:
             seed=ask.request_seed,
             structured_outputs=StructuredOutputsParams(json=dict(ask.schema or {})) if enforced else None,
         )
+
+
+@contextmanager
+def _out_of_sight(name: str) -> Iterator[None]:
+    """While the engine loads, no module of this name is listed.
+
+    On a CPU, vLLM 0.32 walks through the attributes of every loaded module and takes `__dict__` of each for a mapping;
+    llvmlite's (our filters use numba) is a function of its library: "'_lib_fn_wrapper' object has no attribute 'get'".
+    """
+    module = sys.modules.pop(name, None)
+    try:
+        yield
+    finally:
+        if module is not None:
+            sys.modules[name] = module
 
 
 def _read(ask: Ask, output: Any, seconds: float) -> Outcome:
