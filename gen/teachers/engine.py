@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import sys
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
@@ -127,6 +128,8 @@ class EngineTeacher:
         )
 
     def _load(self) -> Any:
+        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # its talk would stand amid `--json`
+
         from vllm import LLM
         from vllm.platforms import current_platform
 
