@@ -108,15 +108,13 @@ class EngineTeacher:
                 [self._sampling(ask) for ask in asks],
                 use_tqdm=False,
             )
-        except ValueError as error:  # of one ask: a prompt that is too long, a schema that cannot be enforced
-            if self._engine is None:
+        except Exception as error:
+            if self._engine is None or not _is_an_asks_own(error):
                 raise self._failed(error) from error
             if len(asks) > 1:
                 middle = len(asks) // 2
                 return self._run(asks[:middle]) + self._run(asks[middle:])
             return [Outcome(ask_id=asks[0].id, failure="bad_request", detail=redacted(str(error)))]
-        except Exception as error:
-            raise self._failed(error) from error
         seconds = (time.monotonic() - started) / len(asks)
         return [_read(ask, output, seconds) for ask, output in zip(asks, outputs, strict=True)]
 
@@ -151,6 +149,12 @@ class EngineTeacher:
             seed=ask.request_seed,
             structured_outputs=StructuredOutputsParams(json=dict(ask.schema or {})) if enforced else None,
         )
+
+
+def _is_an_asks_own(error: Exception) -> bool:
+    """Whether one ask is at fault, and not the engine: its prompt is too long, its schema cannot be enforced."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return not names.isdisjoint({"ValueError", "VLLMValidationError"})  # the latter is no ValueError in vLLM 0.32
 
 
 @contextmanager
