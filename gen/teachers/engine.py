@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import sys
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError, TeacherError
+from ..text import redacted
 from .abilities import bare_schema
 from .base import Ask, Outcome, Usage
 from .families import family_of
@@ -20,13 +24,19 @@ if TYPE_CHECKING:
 BATCH = 512
 """The most asks in one call: the engine schedules within it, and the ledger has them all when it returns."""
 
+WAVES = 4
+"""So many times what the engine runs at once go into one call: it stays full, and a crash loses little."""
+
 
 class EngineTeacher:
     """Loads the model on the first ask. `settings.engine` holds further keyword arguments of `vllm.LLM`.
 
     Every request has a seed of its own, derived from the ask's id: with one seed for all, vLLM gives
-    correlated text. Schemas are enforced by the engine where `structured` is auto or json_schema, and checked
-    again when the reply is read.
+    correlated text. On a CPU that forbids chunked prefill: vLLM draws a sample for a prompt that is not yet
+    read to its end, throws it away and turns the request's generator back, which generators of a CPU cannot
+    do ("CPU Generator does not use offset", vLLM 0.32). So prompts are read whole there, unless
+    `settings.engine` says otherwise. Schemas are enforced by the engine where `structured` is auto or json_schema,
+    and checked again when the reply is read.
     """
 
     def __init__(self, model: str, *, settings: TeacherSettings | JudgeSettings) -> None:
@@ -40,6 +50,7 @@ class EngineTeacher:
         self._source = model
         self._settings = settings
         self._engine: Any = None
+        self._batch = BATCH
 
     @property
     def model(self) -> str:
@@ -71,7 +82,7 @@ class EngineTeacher:
             ended = False
             while not ended:
                 batch: list[Ask] = []
-                while len(batch) < BATCH and (not batch or not waiting.empty()):
+                while len(batch) < self._batch and (not batch or not waiting.empty()):
                     item = await waiting.get()
                     if isinstance(item, BaseException):
                         raise item
@@ -99,18 +110,33 @@ class EngineTeacher:
                 use_tqdm=False,
             )
         except Exception as error:
-            raise TeacherError(
-                what=f"{self.model} failed in vLLM: {type(error).__name__}: {str(error)[:300]}",
-                why="an engine that stops cannot answer the rest",
-                do="check [teacher] engine in recipe.toml (max_model_len, gpu_memory_utilization), then run again",
-            ) from error
+            if self._engine is None or not _is_an_asks_own(error):
+                raise self._failed(error) from error
+            if len(asks) > 1:
+                middle = len(asks) // 2
+                return self._run(asks[:middle]) + self._run(asks[middle:])
+            return [Outcome(ask_id=asks[0].id, failure="bad_request", detail=redacted(str(error)))]
         seconds = (time.monotonic() - started) / len(asks)
         return [_read(ask, output, seconds) for ask, output in zip(asks, outputs, strict=True)]
 
-    def _load(self) -> Any:
-        from vllm import LLM
+    def _failed(self, error: Exception) -> TeacherError:
+        return TeacherError(
+            what=f"{self.model} failed in vLLM: {type(error).__name__}: {str(error)[:300]}",
+            why="an engine that stops cannot answer the rest",
+            do="check [teacher] engine in recipe.toml (max_model_len, gpu_memory_utilization), then run again",
+        )
 
-        self._engine = LLM(model=self._source, **self._settings.engine)
+    def _load(self) -> Any:
+        os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # its talk would stand amid `--json`
+
+        from vllm import LLM
+        from vllm.platforms import current_platform
+
+        ours = {"enable_chunked_prefill": False} if current_platform.is_cpu() else {}
+        with _out_of_sight("llvmlite.binding.ffi"):
+            self._engine = LLM(model=self._source, **{**ours, **self._settings.engine})
+        at_once = self._engine.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        self._batch = max(1, min(BATCH, WAVES * at_once))
         return self._engine
 
     def _sampling(self, ask: Ask) -> Any:
@@ -124,6 +150,27 @@ class EngineTeacher:
             seed=ask.request_seed,
             structured_outputs=StructuredOutputsParams(json=bare_schema(ask.schema or {})) if enforced else None,
         )
+
+
+def _is_an_asks_own(error: Exception) -> bool:
+    """Whether one ask is at fault, and not the engine: its prompt is too long, its schema cannot be enforced."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return not names.isdisjoint({"ValueError", "VLLMValidationError"})  # the latter is no ValueError in vLLM 0.32
+
+
+@contextmanager
+def _out_of_sight(name: str) -> Iterator[None]:
+    """While the engine loads, no module of this name is listed.
+
+    On a CPU, vLLM 0.32 walks through the attributes of every loaded module and takes `__dict__` of each for a mapping;
+    llvmlite's (our filters use numba) is a function of its library: "'_lib_fn_wrapper' object has no attribute 'get'".
+    """
+    module = sys.modules.pop(name, None)
+    try:
+        yield
+    finally:
+        if module is not None:
+            sys.modules[name] = module
 
 
 def _read(ask: Ask, output: Any, seconds: float) -> Outcome:

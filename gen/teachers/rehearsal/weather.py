@@ -13,11 +13,10 @@ from ...errors import RecipeError
 from ...settings import Part, checked
 
 Status = Literal["400", "401", "402", "403", "404", "408", "409", "425", "429", "500", "502", "503", "504", "529"]
-Kind = (
-    Status
-    | Literal["reset", "hang", "outage", "drip", "wrong_type", "html", "truncated"]
-    | Literal["empty", "other_model", "no_usage", "same_id", "expired_key"]
-)
+Kind = Literal[
+    Status, "reset", "hang", "outage", "drip", "wrong_type", "html", "truncated", "empty", "other_model", "no_usage",
+    "same_id", "expired_key",
+]  # fmt: skip
 
 Count = Annotated[int, Field(ge=1)]
 Moment = Annotated[float, Field(ge=0)]
