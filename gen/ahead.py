@@ -14,7 +14,7 @@ from .asking import StopSignal
 from .budget import Budget
 from .contexts import allowed_forbid, plan_contexts, plan_strength
 from .covering import Coverage, countable_strength, coverage, uniform_coverage
-from .drafts import longest_path
+from .drafts import longest_path, reasks_of
 from .events import ignore
 from .forecast import Forecast, assumed, from_pilot
 from .frozen import set_sums
@@ -22,6 +22,7 @@ from .judgements import level_asks, longest_judging
 from .ledger import Ledger, Spent
 from .models import Models, models_of
 from .options import load_with
+from .reasking import with_follow_ups
 from .recipe import Recipe
 from .seeds import read_seeds
 from .state import State
@@ -123,7 +124,7 @@ def _assumed(recipe: Recipe, models: Models, seeds: pl.DataFrame, train: pl.Data
         path += longest_judging(recipe.rubrics[row["facet"]], judge, reply_tokens=recipe.settings.teacher.max_tokens)
     budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
     wanted, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
-    return assumed(path, wanted=wanted, heldout=heldout, budget=budget)
+    return assumed(with_follow_ups(path, reasks_of(recipe)), wanted=wanted, heldout=heldout, budget=budget)
 
 
 def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> Forecast:

@@ -17,7 +17,7 @@ from thousandfold.filters.embed import DIMENSIONS, embed
 from thousandfold.prompts import as_data
 
 from .asking import Asker
-from .reasking import Reading, Reasks, readings_of, with_follow_ups
+from .reasking import Reading, Reasks, readings_of
 from .recipe import Recipe
 from .replies import Reply, UnreadableReplyError, read_json, schema_of
 from .tables import DRAFTS, frame, tagged_id
@@ -139,10 +139,9 @@ def scenario_asks(contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, *
 
 
 def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str) -> list[Ask]:
-    """The asks for one draft with a situation of the usual length, and their follow-ups: what a budget must hold."""
+    """The asks for one draft with a situation of the usual length: what a budget must hold for it."""
     writer = _Writer(seeds, recipe, teacher)
-    path = [writer.scenario_ask(context), writer.exemplar_ask(context, "x" * 600)]
-    return with_follow_ups(path, reasks_of(recipe))
+    return [writer.scenario_ask(context), writer.exemplar_ask(context, "x" * 600)]
 
 
 def reasks_of(recipe: Recipe) -> Reasks:

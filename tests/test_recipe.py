@@ -68,7 +68,9 @@ def test_a_file_that_begins_with_a_byte_order_mark_or_ends_its_lines_with_crlf_i
 KEYS = "name, description, licence, language, size, seed, teacher, judge, contexts, heldout, drafts, filters, "
 KEYS += "selection, tics, run, budget, prices"
 SILENT = "a key that is not read would be silently without effect"
-QUESTIONS = "control_exemplar.md, control_scenario.md, evidence.md, exemplar.md, level.md, scenario.md"
+QUESTIONS = (
+    "checkup.md, control_exemplar.md, control_scenario.md, evidence.md, exemplar.md, level.md, reask.md, scenario.md"
+)
 
 
 @pytest.mark.parametrize(
