@@ -18,7 +18,7 @@ from thousandfold.filters.embed import DIMENSIONS, embed
 from thousandfold.prompts import as_data
 
 from .asking import Asker
-from .reasking import Reading, Reasks, with_follow_ups
+from .reasking import Reading, Reasks
 from .recipe import Recipe
 from .replies import Reply, UnreadableReplyError, read_json, schema_of
 from .roster import Roster
@@ -147,11 +147,10 @@ def scenario_asks(
 
 
 def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str | Roster) -> list[Ask]:
-    """The asks for one draft with a situation of the usual length, and their follow-ups: what a budget must hold."""
+    """The asks for one draft with a situation of the usual length: what a budget must hold for it."""
     writer = _Writer(seeds, recipe, teacher)
     model = teacher if isinstance(teacher, str) else teacher.models[0]
-    path = [writer.scenario_ask(context, model), writer.exemplar_ask(context, "x" * 600, model)]
-    return with_follow_ups(path, reasks_of(recipe))
+    return [writer.scenario_ask(context, model), writer.exemplar_ask(context, "x" * 600, model)]
 
 
 def reasks_of(recipe: Recipe) -> Reasks:

@@ -17,7 +17,7 @@ from pydantic import Field
 from thousandfold.prompts import Prompt
 
 from .asking import Asker
-from .reasking import Reading, Reasks, readings_of, with_follow_ups
+from .reasking import Reading, Reasks, readings_of
 from .recipe import JudgeSettings, Rubric
 from .replies import Reply, UnreadableReplyError, read_json, schema_of, without_thoughts
 from .tables import JUDGEMENTS, frame
@@ -112,7 +112,7 @@ def evidence_ask(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: J
 def longest_judging(rubric: Rubric, judge: Judge, *, reply_tokens: int) -> list[Ask]:
     """The asks for one text as long as a teacher may write: what a budget must hold for judging it."""
     longest = [{"role": "assistant", "content": "x" * 4 * reply_tokens}]
-    return with_follow_ups([*level_asks(longest, rubric, judge), evidence_ask(longest, rubric, judge)], judge.again)
+    return [*level_asks(longest, rubric, judge), evidence_ask(longest, rubric, judge)]
 
 
 def read_level(text: str) -> int:

@@ -9,10 +9,11 @@ import polars as pl
 
 from .budget import Budget
 from .charges import Spent
-from .drafts import longest_path
+from .drafts import longest_path, reasks_of
 from .forecast import Forecast, assumed
 from .judgements import Judge, longest_judging
 from .models import Models
+from .reasking import with_follow_ups
 from .recipe import Recipe
 from .roster import Roster
 from .teachers.base import Ask, Teacher
@@ -41,4 +42,6 @@ def forecast_of(
 ) -> Forecast:
     """Of a whole run, before anything is known but the recipe; `context` is one of training's."""
     budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
-    return assumed(paths_of(recipe, seeds, context, models), wanted=wanted, heldout=heldout, budget=budget)
+    again = reasks_of(recipe)
+    paths = [(share, with_follow_ups(path, again)) for share, path in paths_of(recipe, seeds, context, models)]
+    return assumed(paths, wanted=wanted, heldout=heldout, budget=budget)

@@ -94,7 +94,7 @@ def follow_up(ask: Ask, text: str, problem: str, reasks: Reasks) -> Ask:
 
 
 def with_follow_ups(path: Sequence[Ask], reasks: Reasks) -> list[Ask]:
-    """`path`, each ask followed by the longest follow-ups that it can have: what a budget must hold."""
+    """`path`, each ask followed by the longest follow-ups that it can have: what it costs at the worst."""
     whole: list[Ask] = []
     for ask in path:
         whole.append(ask)

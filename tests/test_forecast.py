@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thousandfold import prompts
 from thousandfold.gen.budget import Budget
 from thousandfold.gen.forecast import Forecast, assumed, from_pilot, mean_interval, wilson
 from thousandfold.gen.ledger import Ledger
+from thousandfold.gen.reasking import Reasks, with_follow_ups
 from thousandfold.gen.recipe import BudgetSettings, Price
 from thousandfold.gen.teachers.base import Ask, Message, Sampling
 
@@ -50,6 +52,16 @@ def test_several_teachers_cost_by_their_shares(ledger: Ledger) -> None:
     assert alone.usd is not None
     assert both.usd == pytest.approx([end * (0.25 + 0.75 * 5) for end in alone.usd])
     assert assumed([(0.5, PATH), (0.5, other)], wanted=9, heldout=0, budget=budget_of(ledger)).usd is None
+
+
+def test_what_may_be_asked_again_is_a_tenth_at_the_high_end_and_nothing_at_the_low(ledger: Ledger) -> None:
+    path = with_follow_ups(PATH, Reasks(2, prompts.load("reask")))
+    budget = budget_of(ledger, openai_x=Price(input=1.0, output=10.0))
+    plain, again = (assumed([(1.0, p)], wanted=600, heldout=30, budget=budget) for p in (PATH, path))
+    assert again.asks == (plain.asks[0], math.ceil(plain.asks[1] * 1.11))
+    assert again.tokens[0] == plain.tokens[0]
+    assert plain.tokens[1] * 1.11 < again.tokens[1] < plain.tokens[1] * 1.2
+    assert "of which up to 10 % are asked for again" in again.basis
 
 
 def test_an_unknown_price_is_no_cost_at_all_and_not_zero(ledger: Ledger) -> None:

@@ -70,7 +70,9 @@ KEYS = (
 )
 KEYS += "selection, tics, run, budget, prices"
 SILENT = "a key that is not read would be silently without effect"
-QUESTIONS = "control_exemplar.md, control_scenario.md, evidence.md, exemplar.md, level.md, scenario.md"
+QUESTIONS = (
+    "checkup.md, control_exemplar.md, control_scenario.md, evidence.md, exemplar.md, level.md, reask.md, scenario.md"
+)
 
 
 @pytest.mark.parametrize(
