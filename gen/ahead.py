@@ -16,6 +16,7 @@ from .contexts import allowed_forbid, plan_contexts, plan_strength
 from .covering import Coverage, countable_strength, coverage, uniform_coverage
 from .drafts import longest_path
 from .events import ignore
+from .expansion import asks_of, writing_asks
 from .forecast import Forecast, assumed, from_pilot
 from .frozen import set_sums
 from .judgements import level_asks, longest_judging
@@ -123,7 +124,8 @@ def _assumed(recipe: Recipe, models: Models, seeds: pl.DataFrame, train: pl.Data
         path += longest_judging(recipe.rubrics[row["facet"]], judge, reply_tokens=recipe.settings.teacher.max_tokens)
     budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
     wanted, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
-    return assumed(path, wanted=wanted, heldout=heldout, budget=budget)
+    writing = writing_asks(recipe.settings.expansion)
+    return assumed(path, wanted=wanted, heldout=heldout, budget=budget, writing=writing)
 
 
 def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any]) -> Forecast:
@@ -145,13 +147,14 @@ def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
         usd=[sum(cost or 0 for cost in row) / 1e6 for row in costs] if priced else None,
         wanted=pipeline.pool_wanted(recipe),
         heldout=pipeline.heldout_wanted(recipe),
+        writing=writing_asks(recipe.settings.expansion),
     )
 
 
 def _paths(recipe: Recipe, models: Models, state: State) -> list[dict[str, str]]:
     """For each draft of a pilot: ask id -> model, of every ask that was made on its way."""
     paths = {
-        row["id"]: {ask_id: models.teacher.model for ask_id in (row["scenario_ask_id"], row["ask_id"]) if ask_id}
+        row["id"]: dict.fromkeys(asks_of(row).values(), models.teacher.model)
         for row in state.drafts.iter_rows(named=True)
     }
     if models.judge is not None:

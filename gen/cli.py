@@ -259,13 +259,14 @@ def tics(out: Path, reference: tuple[Path, ...], limit: int | None, json: bool) 
 @click.option("--near-copy", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share of near-copies.")
 @click.option("--cut-off", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Share cut off.")
 @click.option("--hollow", type=click.FloatRange(0, 1), default=0.03, show_default=True, help="Share of hollow drafts.")
+@click.option("--collapse", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share from favourites.")
 @guarded_command
-def rehearse(port: int, latency: float, near_copy: float, cut_off: float, hollow: float) -> None:
+def rehearse(port: int, latency: float, near_copy: float, cut_off: float, hollow: float, collapse: float) -> None:
     """Serve rehearsal over the OpenAI protocol on this machine; the first line is the base URL."""
     from .teachers.rehearsal import Dials
     from .teachers.rehearsal.server import serve
 
-    dials = Dials(near_copy=near_copy, cut_off=cut_off, hollow=hollow)
+    dials = Dials(near_copy=near_copy, cut_off=cut_off, hollow=hollow, collapse=collapse)
     serve(port, latency_seconds=latency, dials=dials, on_ready=click.echo)
 
 

@@ -1,95 +1,38 @@
 """contexts → drafts: ask the teacher, through the ledger, for situations and then for one exemplar each.
 
+With [expansion] revise also for a critique of each exemplar and for its revision, which then is the draft.
+
 Row by row, but for the choice of the situation: it is compared with those of the contexts before it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
-from pydantic import Field
+from pydantic import ValidationError
 
-from thousandfold.filters.embed import DIMENSIONS, embed
-from thousandfold.prompts import as_data
-
+from . import expansion
 from .asking import Asker
+from .drafting import (
+    CRITIQUE_CHARACTERS,
+    TURN_CHARACTERS,
+    CritiqueReply,
+    ExemplarReply,
+    SituationsReply,
+    Turn,
+    Writer,
+)
+from .drafting import card as card
+from .drafting import exemplar_prompt_text as exemplar_prompt_text
+from .novelty import Novelty as Novelty
+from .prose import read_prose
 from .recipe import Recipe
-from .replies import Reply, UnreadableReplyError, read_json, schema_of
+from .replies import UnreadableReplyError, read_json
 from .tables import DRAFTS, frame, tagged_id
-from .teachers.base import Ask, Message, Outcome, Purpose, Sampling
-from .text import conversation_text
-
-MOST_DRAWS = 8
-"""Draws that one context may take: a repeated context starts after them, so that no two ask the same question."""
-
-SITUATION_CHARACTERS = 4000
-
-
-class Situation(Reply):
-    situation: str = Field(min_length=1, max_length=SITUATION_CHARACTERS)
-    probability: float = Field(default=0.5, ge=0, le=1)
-
-
-class SituationsReply(Reply):
-    situations: list[Situation] = Field(min_length=1, max_length=32)
-
-
-class Turn(Reply):
-    role: Literal["system", "user", "assistant"]
-    content: str = Field(max_length=100_000)
-
-
-class ExemplarReply(Reply):
-    messages: list[Turn] = Field(min_length=1, max_length=40)
-    because: str = Field(max_length=4000)
-
-
-SITUATIONS_SCHEMA = schema_of(SituationsReply)
-EXEMPLAR_SCHEMA = schema_of(ExemplarReply)
-
-
-class Novelty:
-    """Which situations were chosen before, by set and facet, in plan order: what new ones should differ from."""
-
-    def __init__(self) -> None:
-        self._chosen: dict[tuple[str, str], _Earlier] = {}
-
-    def choose(self, key: tuple[str, str], position: int, candidates: Sequence[str]) -> int:
-        """Index of the candidate that is farthest from its nearest earlier situation; the first of equals."""
-        vectors = embed(candidates).astype(np.float32)
-        earlier = self._chosen.setdefault(key, _Earlier())
-        index = int(np.argmin(earlier.nearest(position, vectors)))
-        earlier.add(position, vectors[index])
-        return index
-
-
-class _Earlier:
-    """Situations chosen so far, as rows of a matrix that doubles when it is full."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._positions = np.zeros(16, np.int64)
-        self._vectors = np.zeros((16, DIMENSIONS), np.float32)
-
-    def nearest(self, position: int, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The largest dot product of each of `vectors` with a situation up to `position`; 0 where there is none."""
-        # Products of int8 vectors of length 127 stay below 2^24: float32 holds them exactly, summed in any order.
-        dots = vectors @ self._vectors[: self._count].T
-        later = self._positions[: self._count] > position
-        dots[:, later] = -np.inf
-        return dots.max(axis=1) if not later.all() else np.zeros(len(vectors), np.float32)
-
-    def add(self, position: int, vector: npt.NDArray[np.float32]) -> None:
-        if self._count == len(self._positions):
-            self._positions = np.concatenate([self._positions, np.zeros_like(self._positions)])
-            self._vectors = np.concatenate([self._vectors, np.zeros_like(self._vectors)])
-        self._positions[self._count] = position
-        self._vectors[self._count] = vector
-        self._count += 1
+from .teachers.base import Ask, Outcome, request_seed
 
 
 async def write_drafts(
@@ -107,7 +50,7 @@ async def write_drafts(
     `contexts` is a CONTEXTS frame with one more column, `draw` (0 for the first try). A reply that cannot
     be read, or a final failure, is a row without messages and with its `problem`.
     """
-    writer = _Writer(seeds, recipe, teacher)
+    writer = Writer(seeds, recipe, teacher)
     rows = contexts.to_dicts()
     situation_asks = [writer.scenario_ask(row) for row in rows]
     answers = await asker.answers(situation_asks)
@@ -115,88 +58,123 @@ async def write_drafts(
     for row, ask in zip(rows, situation_asks, strict=True):
         if ask.id not in answers:
             continue
-        situation, problem = _situation(answers[ask.id], row, novelty)
+        situation, problem = _situation(answers[ask.id], row, novelty, writer.tail(row))
         drafts.append((row, ask, situation, problem))
     exemplar_asks = [None if problem else writer.exemplar_ask(row, text) for row, _, text, problem in drafts]
     answers = await asker.answers([ask for ask in exemplar_asks if ask is not None])
-    return frame(
-        (
-            _draft(row, scenario_ask, exemplar_ask, situation, problem, answers, teacher, round_number)
-            for (row, scenario_ask, situation, problem), exemplar_ask in zip(drafts, exemplar_asks, strict=True)
-            if exemplar_ask is None or exemplar_ask.id in answers
-        ),
-        DRAFTS,
-    )
+    begun = [
+        _Begun(row, scenario_ask, situation, problem, exemplar_ask)
+        for (row, scenario_ask, situation, problem), exemplar_ask in zip(drafts, exemplar_asks, strict=True)
+        if exemplar_ask is None or exemplar_ask.id in answers
+    ]
+    for draft in begun:
+        draft.read(answers)
+    if recipe.settings.expansion.revise:
+        begun = await _revised(begun, writer, asker)
+    return frame((draft.row(teacher, round_number) for draft in begun), DRAFTS)
+
+
+@dataclass
+class _Begun:
+    """A draft on its way: what was asked for it, and what has come of that."""
+
+    context: Mapping[str, Any]
+    scenario_ask: Ask
+    situation: str
+    problem: str | None  # why there is no conversation, and nothing more is asked for
+    ask: Ask | None  # whose reply the draft is, as things stand
+    reply: ExemplarReply | None = None
+    finish_reason: str | None = None
+    earlier: tuple[str, ...] = ()  # asks between the situation and `ask`
+
+    @property
+    def expands(self) -> bool:
+        return expansion.expands(self.context)
+
+    def read(self, answers: Mapping[str, Outcome]) -> None:
+        """Takes the reply to `ask` for the draft."""
+        if self.ask is None:
+            return
+        outcome = answers[self.ask.id]
+        self.finish_reason = outcome.finish_reason
+        self.reply, self.problem = read_exemplar(outcome, prose=self.ask.schema is None)
+
+    def row(self, teacher: str, round_number: int) -> dict[str, Any]:
+        ask_id = self.ask.id if self.ask else None
+        turns = self.reply.messages if self.reply else None
+        return {
+            "id": tagged_id("d", self.context["id"], self.scenario_ask.id, ask_id or "", *self.earlier),
+            "context_id": self.context["id"],
+            "draw": self.context["draw"],
+            "round": round_number,
+            "scenario": self.situation,
+            "messages": None if turns is None else [{"role": t.role, "content": t.content.strip()} for t in turns],
+            "because": self.reply.because.strip() if self.reply else None,
+            "teacher": teacher,
+            "finish_reason": self.finish_reason,
+            "problem": self.problem,
+            "scenario_ask_id": self.scenario_ask.id,
+            "ask_id": ask_id,
+            "earlier_ask_ids": list(self.earlier) or None,
+        }
+
+
+async def _revised(begun: Sequence[_Begun], writer: Writer, asker: Asker) -> list[_Begun]:
+    """The drafts with what came of their revision, but for those that the budget did not carry to its end.
+
+    A critique that cannot be used leaves no draft: a first version alone is not what was asked for.
+    """
+    critiques = [writer.critique_ask(d.context, d.situation, d.reply) if d.reply and d.expands else None for d in begun]
+    answers = await asker.answers([ask for ask in critiques if ask is not None])
+    revisions: list[Ask | None] = []
+    for draft, ask in zip(begun, critiques, strict=True):
+        revision = None
+        if ask is not None and draft.reply is not None and draft.ask is not None and ask.id in answers:
+            critique, problem = _critique(answers[ask.id])
+            draft.earlier = (draft.ask.id, ask.id)
+            if problem is None:
+                revision = writer.revision_ask(draft.context, draft.situation, draft.reply, critique)
+            draft.ask, draft.reply, draft.problem = revision, None, problem
+        revisions.append(revision)
+    reached = [ask is None or ask.id in answers for ask in critiques]
+    answers = await asker.answers([ask for ask in revisions if ask is not None])
+    done = []
+    for draft, revision, criticised in zip(begun, revisions, reached, strict=True):
+        if revision is not None and revision.id in answers:
+            draft.read(answers)
+        if criticised and (revision is None or revision.id in answers):
+            done.append(draft)
+    return done
 
 
 def scenario_asks(contexts: pl.DataFrame, seeds: pl.DataFrame, recipe: Recipe, *, teacher: str) -> list[Ask]:
     """The first ask of each context (with its `draw`), in order: what tells whether it was begun before."""
-    writer = _Writer(seeds, recipe, teacher)
+    writer = Writer(seeds, recipe, teacher)
     return [writer.scenario_ask(row) for row in contexts.iter_rows(named=True)]
 
 
 def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str) -> list[Ask]:
-    """The asks for one draft with a situation of the usual length: what a budget must hold for it."""
-    writer = _Writer(seeds, recipe, teacher)
-    return [writer.scenario_ask(context), writer.exemplar_ask(context, "x" * 600)]
+    """The asks for one draft with a situation of the usual length: what a budget must hold for it.
 
-
-def exemplar_prompt_text(recipe: Recipe, context: Mapping[str, Any], situation: str) -> str:
-    """What the teacher was told besides the seed: the text that an answer should not echo."""
-    system = next((text for role, text in recipe.prompts["exemplar"].sections if role == "system"), "")
-    return "\n".join((system, card(recipe, context), situation))
-
-
-def card(recipe: Recipe, context: Mapping[str, Any]) -> str:
-    """The context as lines `axis: level — description`, the facet first."""
-    order = ["facet", *(axis for axis in recipe.axes if axis != "facet")]
-    lines = []
-    for axis in order:
-        description = recipe.axes[axis].levels[context[axis]]
-        lines.append(f"{axis}: {context[axis]}" + (f" — {description}" if description else ""))
-    return "\n".join(lines)
-
-
-class _Writer:
-    """Renders the asks of this room; what is constant for a facet or a seed is rendered once."""
-
-    def __init__(self, seeds: pl.DataFrame, recipe: Recipe, teacher: str) -> None:
-        self._recipe = recipe
-        self._teacher = teacher
-        self._exemplars = {seed["id"]: _exemplar(seed) for seed in seeds.to_dicts()}
-        settings = recipe.settings
-        self._sampling = Sampling(settings.teacher.temperature, settings.teacher.max_tokens, settings.seed)
-
-    def scenario_ask(self, row: Mapping[str, Any]) -> Ask:
-        return self._ask("scenario", row, SITUATIONS_SCHEMA, how_many=str(self._recipe.settings.drafts.candidates))
-
-    def exemplar_ask(self, row: Mapping[str, Any], situation: str) -> Ask:
-        return self._ask("exemplar", row, EXEMPLAR_SCHEMA, situation=as_data(situation))
-
-    def _ask(self, purpose: Purpose, row: Mapping[str, Any], schema: dict[str, Any], **fields: str) -> Ask:
-        question = f"control_{purpose}" if row["set"] == "ctrl" else purpose
-        rendered = self._recipe.prompts[question].render(
-            definition=self._recipe.rubrics[row["facet"]].definition,
-            card=card(self._recipe, row),
-            exemplar=self._exemplars[row["seed_id"]],
-            **fields,
+    A first version and its critique are as long as a reply may be, and no addition of [expansion] is left out.
+    """
+    writer = Writer(seeds, recipe, teacher, longest=True)
+    first = writer.exemplar_ask(context, "x" * 600)
+    path = [writer.scenario_ask(context), first]
+    if recipe.settings.expansion.revise:
+        longest = "x" * 4 * recipe.settings.teacher.max_tokens
+        reply = ExemplarReply.model_construct(
+            messages=[Turn(role="assistant", content=longest[:TURN_CHARACTERS])], because=""
         )
-        return Ask(
-            model=self._teacher,
-            messages=tuple(Message(role, text) for role, text in rendered),
-            sampling=self._sampling,
-            schema=schema,
-            draw=row.get("draw", 0) + MOST_DRAWS * row["repeat"],
-            purpose=purpose,
-        )
+        row = {**context, "set": "train"}
+        path.append(writer.critique_ask(row, "x" * 600, reply))
+        path.append(writer.revision_ask(row, "x" * 600, reply, longest[:CRITIQUE_CHARACTERS]))
+    return path
 
 
-def _exemplar(seed: Mapping[str, Any]) -> str:
-    text = conversation_text(seed["messages"])
-    return f"{text}\n\n[because]\n{as_data(seed['because'])}" if seed["because"] else text
-
-
-def _situation(outcome: Outcome, row: Mapping[str, Any], novelty: Novelty) -> tuple[str, str | None]:
+def _situation(
+    outcome: Outcome, row: Mapping[str, Any], novelty: Novelty, tail: float | None
+) -> tuple[str, str | None]:
     """(situation, problem): exactly one of them says something."""
     if outcome.text is None:
         return "", f"no situation: {outcome.failure}: {outcome.detail}"
@@ -204,42 +182,42 @@ def _situation(outcome: Outcome, row: Mapping[str, Any], novelty: Novelty) -> tu
         reply = read_json(outcome.text, SituationsReply)
     except UnreadableReplyError as error:
         return "", f"no situation: {error}"
-    candidates = [s.situation.strip() for s in reply.situations if s.situation.strip()]
-    if not candidates:  # a blank one would be unlike all others, and so the most novel
+    offered = [(s.situation.strip(), s.probability) for s in reply.situations if s.situation.strip()]
+    if not offered:  # a blank one would be unlike all others, and so the most novel
         return "", "no situation: all that were offered are blank"
+    if tail is not None:
+        return expansion.from_the_tail(offered, tail=tail, seed=request_seed(outcome.ask_id)), None
+    candidates = [text for text, _ in offered]
     return candidates[novelty.choose((row["set"], row["facet"]), row["position"], candidates)], None
 
 
-def _draft(
-    row: Mapping[str, Any],
-    scenario_ask: Ask,
-    exemplar_ask: Ask | None,
-    situation: str,
-    problem: str | None,
-    answers: Mapping[str, Outcome],
-    teacher: str,
-    round_number: int,
-) -> dict[str, Any]:
-    reply: ExemplarReply | None = None
-    outcome = answers[exemplar_ask.id] if exemplar_ask else None
-    if outcome is not None and outcome.text is None:
-        problem = f"{outcome.failure}: {outcome.detail}"
-    elif outcome is not None and outcome.text is not None:
+def read_exemplar(outcome: Outcome, *, prose: bool) -> tuple[ExemplarReply | None, str | None]:
+    """(reply, problem), one of which is None. JSON is understood as well where prose was asked for."""
+    if outcome.text is None:
+        return None, f"{outcome.failure}: {outcome.detail}"
+    try:
+        if not prose:
+            return read_json(outcome.text, ExemplarReply), None
         try:
-            reply = read_json(outcome.text, ExemplarReply)
+            turns, because = read_prose(outcome.text)
         except UnreadableReplyError as error:
-            problem = str(error)
-    return {
-        "id": tagged_id("d", row["id"], scenario_ask.id, exemplar_ask.id if exemplar_ask else ""),
-        "context_id": row["id"],
-        "draw": row["draw"],
-        "round": round_number,
-        "scenario": situation,
-        "messages": [{"role": t.role, "content": t.content.strip()} for t in reply.messages] if reply else None,
-        "because": reply.because.strip() if reply else None,
-        "teacher": teacher,
-        "finish_reason": outcome.finish_reason if outcome else None,
-        "problem": problem,
-        "scenario_ask_id": scenario_ask.id,
-        "ask_id": exemplar_ask.id if exemplar_ask else None,
-    }
+            try:
+                return read_json(outcome.text, ExemplarReply), None
+            except UnreadableReplyError:
+                raise error from None
+        return ExemplarReply.model_validate(
+            {"messages": [{"role": role, "content": said} for role, said in turns], "because": because}
+        ), None
+    except UnreadableReplyError as error:
+        return None, str(error)
+    except ValidationError:
+        return None, "a turn, the reason or their number is beyond what an exemplar may have"
+
+
+def _critique(outcome: Outcome) -> tuple[str, str | None]:
+    if outcome.text is None:
+        return "", f"no critique: {outcome.failure}: {outcome.detail}"
+    try:
+        return read_json(outcome.text, CritiqueReply).critique.strip(), None
+    except UnreadableReplyError as error:
+        return "", f"no critique: {error}"

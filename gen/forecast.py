@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from .budget import Budget
+from .expansion import WRITING
 from .teachers.base import Ask, Usage
 
 ASSUMED_YIELD = (0.6, 1.0)
@@ -16,8 +17,6 @@ ASSUMED_REPLY = (0.15, 1.0)
 """Share of max_tokens that a reply uses, before anything is known about a teacher."""
 ASSUMED_BYTES_PER_TOKEN = (5.0, 3.0)
 """English prose runs at about four bytes a token; the interval is wide on purpose."""
-WRITING = 2
-"""Asks that write one draft: its situation, and the exemplar."""
 Z = 1.96  # two-sided 95 %
 
 Interval = tuple[float, float]
@@ -42,8 +41,8 @@ class Forecast:
         return {**fields, "accepted": self.accepted, "expected_contexts": self.expected}
 
 
-def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
-    """From one rendered path of asks and the assumptions above."""
+def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget, writing: int = WRITING) -> Forecast:
+    """From one rendered path of asks, the first `writing` of which write the draft, and the assumptions above."""
     ends = []
     for reply, bytes_per_token in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, strict=True):
         usages = [
@@ -64,6 +63,7 @@ def assumed(path: Sequence[Ask], *, wanted: int, heldout: int, budget: Budget) -
         usd=None if ends[0][1] is None or ends[1][1] is None else (ends[0][1], ends[1][1]),
         wanted=wanted,
         heldout=heldout,
+        writing=writing,
     )
 
 
@@ -76,6 +76,7 @@ def from_pilot(
     usd: Sequence[float] | None,
     wanted: int,
     heldout: int,
+    writing: int = WRITING,
 ) -> Forecast:
     """From `drafts` drafts of which `kept` were kept; `tokens` and `usd` are per context."""
     return _forecast(
@@ -86,6 +87,7 @@ def from_pilot(
         usd=None if usd is None else mean_interval(usd),
         wanted=wanted,
         heldout=heldout,
+        writing=writing,
         expected=math.ceil(Fraction(wanted * drafts, kept)) + heldout if kept else None,
     )
 
@@ -119,11 +121,12 @@ def _forecast(
     usd: Interval | None,
     wanted: int,
     heldout: int,
+    writing: int,
     expected: int | None = None,
 ) -> Forecast:
     low, high = wanted / max(share[1], 1e-9) + heldout, wanted / max(share[0], 0.01) + heldout
     # A sealed context is written and never judged: at the least it costs that part of a whole context.
-    least = low - heldout + heldout * (min(1.0, WRITING / asks) if asks else 1.0)
+    least = low - heldout + heldout * (min(1.0, writing / asks) if asks else 1.0)
     return Forecast(
         basis=basis,
         yield_=share,

@@ -16,6 +16,7 @@ from .breadth_report import diversity_table
 from .card import REHEARSAL_NOTE
 from .deficits import GivenUp
 from .errors import OutputError
+from .expansion import asks_of, prompt_files
 from .output import Output
 from .recipe import Recipe
 from .release import check_release, read_manifest, read_table
@@ -284,10 +285,14 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
     with output.ledger(read_only=True) as ledger:
         asks = {
             name: {"ask": ask_id, "model": sent[0], "messages": sent[1]["messages"]}
-            for name, ask_id in (("scenario", draft["scenario_ask_id"]), ("exemplar", draft["ask_id"]))
-            if ask_id and (sent := ledger.request(ask_id))
+            for name, ask_id in asks_of(draft).items()
+            if (sent := ledger.request(ask_id))
         }
     verdicts = read_table(release, "verdicts").filter(pl.col("id") == draft["id"]).to_dicts()
+    manifest = read_manifest(release)
+    switches, control = manifest["settings"].get("expansion", {}), context.get("set") == "ctrl"
+    for name, ask in asks.items():
+        ask["prompts"] = prompt_files(switches, name, control=control)
     return {
         "release": release.name,
         "id": draft["id"],
@@ -298,7 +303,7 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
         "asks": asks,
         "context": context,
         "seed": _row_of(release, "seeds", "id", context.get("seed_id", "")),
-        "prompts": read_manifest(release)["prompts"],
+        "prompts": manifest["prompts"],
     }
 
 
@@ -330,8 +335,8 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _line("draft", f"draw {draft['draw']} in round {draft['round']} by {draft['teacher']}")
     yield _line("situation", draft["scenario"])
     for name, ask in found["asks"].items():
-        prompt = found["prompts"].get(name, "")[:12]
-        yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {name}.md (sha256 {prompt}…)")
+        files = [f"{file}.md (sha256 {found['prompts'].get(file, '')[:12]}…)" for file in ask["prompts"]]
+        yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {', '.join(files)}")
     levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
     yield _line("context", f"{context.get('id')}: {levels}")
     yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")

@@ -14,14 +14,26 @@ ODD = (
     "“quotes” 'and' \"double\" & &amp; <b>bold</b> {brace} {{two}} {0} {} \\n \\ 🙂 %s $x \u2028 \r\n#\n## user\n\ttab"
 )
 
-FIELDS = {
+FIELDS: dict[str, tuple[str, ...]] = {
     "scenario": ("definition", "card", "exemplar", "how_many"),
     "exemplar": ("definition", "card", "exemplar", "situation"),
     "control_scenario": ("definition", "card", "exemplar", "how_many"),
     "control_exemplar": ("definition", "card", "exemplar", "situation"),
+    "verbalised_scenario": ("definition", "card", "exemplar", "how_many", "tail"),
+    "prose_exemplar": ("definition", "card", "exemplar", "situation"),
+    "shots": ("exemplars",),
+    "rotation": ("scaffold", "opening"),
+    "scaffolds": (),
+    "openings": (),
+    "turns": ("exchanges",),
+    "critique": ("definition", "card", "situation", "draft"),
+    "revision": ("definition", "card", "situation", "draft", "critique"),
+    "prose_revision": ("definition", "card", "situation", "draft", "critique"),
     "level": ("facet", "rubric", "levels", "conversation"),
     "evidence": ("facet", "rubric", "items", "conversation"),
 }
+ADDED = ("shots", "rotation", "turns", "scaffolds", "openings")
+"""No questions of their own: they end one, or are lists."""
 
 
 def own(folder: Path, text: str, name: str = "level") -> Prompt:
@@ -41,8 +53,8 @@ def test_every_question_has_its_file_and_no_file_is_without_a_question() -> None
 def test_every_field_of_a_shipped_prompt_arrives_unescaped(name: str) -> None:
     fields = {field: f"[{field}] {ODD}" for field in FIELDS[name]}
     rendered = load(name).render(**fields)
-    assert [role for role, _ in rendered] == ["system", "user"]
-    assert all(text in rendered[1][1] for text in fields.values())
+    assert [role for role, _ in rendered] == (["user"] if name in ADDED else ["system", "user"])
+    assert all(text in rendered[-1][1] for text in fields.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -54,10 +66,8 @@ def test_the_words_around_the_fields_are_those_of_the_file(name: str) -> None:
     assert load(name).render(**fields) == expected
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("place", range(4))
-def test_a_missing_field_fails(name: str, place: int) -> None:
-    missing = FIELDS[name][place]
+@pytest.mark.parametrize(("name", "missing"), [(name, field) for name in NAMES for field in FIELDS[name]])
+def test_a_missing_field_fails(name: str, missing: str) -> None:
     fields = {field: "x" for field in FIELDS[name] if field != missing}
     with pytest.raises(PromptError) as caught:
         load(name).render(**fields)
@@ -67,6 +77,20 @@ def test_a_missing_field_fails(name: str, place: int) -> None:
 
 def test_an_empty_field_is_not_a_missing_one() -> None:
     assert "facet: \n" in load("level").render(**dict.fromkeys(FIELDS["level"], ""))[1][1]
+
+
+@pytest.mark.parametrize("name", ["openings", "scaffolds"])
+def test_a_list_has_its_lines_as_items_and_none_twice(name: str) -> None:
+    items = load(name).items
+    assert len(items) == len(set(items)) == 12
+    assert all(item and not item.startswith("-") for item in items)
+
+
+def test_a_list_without_an_item_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PromptError) as caught:
+        own(tmp_path, "## user\nwith a question\n-\n", name="openings")
+    assert caught.value.what == f"the prompt {tmp_path / 'openings.md'} lists nothing"
+    assert caught.value.do == "write its items one a line, each beginning with `- `"
 
 
 # ── what a recipe overrides ──
@@ -144,7 +168,10 @@ def test_a_prompt_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 # ── what a model wrote ──
 
-TAGS = ("card", "conversation", "evidence", "exemplar", "levels", "rubric", "situation", "value")
+TAGS = (
+    "card", "conversation", "critique", "draft", "evidence", "exemplar", "exemplars", "levels", "opening", "rubric",
+    "scaffold", "situation", "value",
+)  # fmt: skip
 
 
 def test_the_tags_that_are_neutralised_are_those_that_the_prompts_use() -> None:
