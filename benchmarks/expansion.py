@@ -47,8 +47,9 @@ def main() -> None:
     asked = parser.parse_args()
     every = {name: value for switches in SWITCHES.values() for name, value in switches.items()}
     for collapse in map(float, asked.collapse.split(",")):
-        say(f"\ncollapse {collapse:g}, {asked.contexts} contexts        vendi openings distinct-2   ideas |"
-            "  situations | k tokens | vendi, openings, ideas per 1,000 tokens")  # fmt: skip
+        head = f"collapse {collapse:g}, {asked.contexts} contexts"
+        say(f"\n{head:30} {'vendi':>7} {'openings':>8} {'distinct-2':>10} {'ideas':>7} | {'situations':>11} | k tokens |"
+            " vendi, openings, ideas per 1,000 tokens")  # fmt: skip
         for name, switches in {**SWITCHES, "all": every}.items():
             say(line(name, measured(asked.contexts, collapse, switches)))
 
@@ -76,7 +77,8 @@ def line(name: str, found: Mapping[str, float]) -> str:
     thousands = found["tokens"] / 1000
     per = " ".join(f"{found[measure] / thousands:7.3f}" for measure in ("vendi", "openings", "ideas"))
     return (
-        f"  {name:28} {found['vendi']:7.1f} {found['openings']:8.1f} {found['distinct_2']:10.3f} {found['ideas']:7.0f} |"
+        f"  {name:28} {found['vendi']:7.1f} {found['openings']:8.1f} {found['distinct_2']:10.3f}"
+        f" {found['ideas']:7.0f} |"
         f" {found['situations']:11.1f} | {thousands:8.0f} | {per}"
     )
 
