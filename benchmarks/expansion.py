@@ -48,8 +48,8 @@ def main() -> None:
     every = {name: value for switches in SWITCHES.values() for name, value in switches.items()}
     for collapse in map(float, asked.collapse.split(",")):
         head = f"collapse {collapse:g}, {asked.contexts} contexts"
-        say(f"\n{head:30} {'vendi':>7} {'openings':>8} {'distinct-2':>10} {'ideas':>7} | {'situations':>11} | k tokens |"
-            " vendi, openings, ideas per 1,000 tokens")  # fmt: skip
+        say(f"\n{head:30} {'vendi':>7} {'openings':>8} {'distinct-2':>10} {'ideas':>7} | {'situations':>11} | k tokens"
+            " | vendi, openings, ideas per 1,000 tokens")  # fmt: skip
         for name, switches in {**SWITCHES, "all": every}.items():
             say(line(name, measured(asked.contexts, collapse, switches)))
 
