@@ -15,6 +15,7 @@ from .budget import Budget
 from .contexts import allowed_forbid, plan_contexts, plan_strength
 from .covering import Coverage, countable_strength, coverage, uniform_coverage
 from .events import ignore
+from .expansion import asks_of, writing_asks
 from .forecast import Forecast, from_pilot
 from .frozen import set_sums
 from .judgements import level_asks
@@ -141,14 +142,14 @@ def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
         usd=[sum(cost or 0 for cost in row) / 1e6 for row in costs] if priced else None,
         wanted=pipeline.pool_wanted(recipe),
         heldout=pipeline.heldout_wanted(recipe),
+        writing=writing_asks(recipe.settings.expansion),
     )
 
 
 def _paths(recipe: Recipe, models: Models, state: State) -> list[dict[str, str]]:
     """For each draft of a pilot: ask id -> model, of every ask that was made on its way."""
     paths = {
-        row["id"]: {ask_id: row["teacher"] for ask_id in (row["scenario_ask_id"], row["ask_id"]) if ask_id}
-        for row in state.drafts.iter_rows(named=True)
+        row["id"]: dict.fromkeys(asks_of(row).values(), row["teacher"]) for row in state.drafts.iter_rows(named=True)
     }
     if models.judge is not None:
         judge = judge_of(recipe, models.judge)

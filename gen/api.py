@@ -16,6 +16,7 @@ from .asking import Asker, StopSignal
 from .budget import Budget
 from .errors import OutputError, RecipeError
 from .events import Event, OnEvent, ignore
+from .expansion import writing_asks
 from .judgements import Judge, judge_drafts
 from .ledger import Ledger
 from .measured import TOLD
@@ -286,10 +287,11 @@ class _Counted:
 
 
 def expected_asks(recipe: Recipe) -> int:
-    """Asks of a run in which no draft is dropped: two to write, and those of the judge for training's."""
+    """Asks of a run in which no draft is dropped: those that write, and those of the judge for training's."""
     judging = recipe.settings.judge.samples + 1
     train, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
-    return train * (2 + (judging if judge_spec(recipe) else 0)) + heldout * 2
+    writing = writing_asks(recipe.settings.expansion)
+    return train * (writing + (judging if judge_spec(recipe) else 0)) + heldout * writing
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .asking import StopSignal
-from .drafts import SITUATIONS_SCHEMA, SituationsReply
+from .budget import Budget
+from .charges import Spent
+from .drafting import SITUATIONS_SCHEMA, SituationsReply
 from .errors import RecipeError, ThousandfoldError
 from .models import check_families, judge_spec, made
 from .options import load_with, teachers_of
@@ -140,7 +142,8 @@ async def _one(
     brief = settings.model_copy(update={"attempts": 1, "timeout_seconds": longest, "deadline_seconds": longest})
     try:
         teacher = made(given, brief, as_judge=role == "judge")
-        price = prices_of([teacher], recipe.settings.prices).get(teacher.model)
+        prices = prices_of([teacher], recipe.settings.prices)
+        price = Budget(recipe.settings.budget, prices, Spent()).price(teacher.model)
         known = replace(
             known,
             family=teacher.family,

@@ -283,6 +283,7 @@ def tics(out: Path, reference: tuple[Path, ...], limit: int | None, json: bool) 
 @click.option("--near-copy", type=click.FloatRange(0, 1), default=0.02, show_default=True, help="Share of near-copies.")
 @click.option("--cut-off", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Share cut off.")
 @click.option("--hollow", type=click.FloatRange(0, 1), default=0.03, show_default=True, help="Share of hollow drafts.")
+@click.option("--collapse", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share from favourites.")
 @click.option("--faults", type=click.Path(path_type=Path), metavar="FILE", help="A schedule of bad weather, in TOML.")
 @click.option("--log", type=click.Path(path_type=Path), metavar="FILE", help="A JSON line for every request.")
 @guarded_command

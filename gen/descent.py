@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from .errors import OutputError
+from .expansion import asks_of, prompt_files
 from .ledger import Ledger
 from .output import Output
 from .release import read_manifest, read_table
@@ -40,16 +41,21 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
     context = _row_of(release, "contexts", "id", draft["context_id"]) or {}
     judgement = _row_of(release, "judgements", "id", draft["id"])
     judged = judgement or {"level_ask_id": None, "evidence_ask_id": None}
-    ids = {"scenario": draft["scenario_ask_id"], "exemplar": draft["ask_id"]}
+    writing = asks_of(draft)
+    ids: dict[str, str | None] = {**writing}
     ids |= {"level": judged["level_ask_id"], "evidence": judged["evidence_ask_id"]}
     with output.ledger(read_only=True) as ledger:
         asks = {
             name: {"ask": ask_id, "model": sent[0], "messages": sent[1]["messages"]}
             for name, ask_id in ids.items()
-            if ask_id and name in ("scenario", "exemplar") and (sent := ledger.request(ask_id))
+            if ask_id and name in writing and (sent := ledger.request(ask_id))
         }
         unreadable = [found for name, ask_id in ids.items() if ask_id for found in _unreadable(ledger, name, ask_id)]
     verdicts = read_table(release, "verdicts").filter(pl.col("id") == draft["id"]).to_dicts()
+    manifest = read_manifest(release)
+    switches, control = manifest["settings"].get("expansion", {}), context.get("set") == "ctrl"
+    for name, ask in asks.items():
+        ask["prompts"] = prompt_files(switches, name, control=control)
     return {
         "release": release.name,
         "id": draft["id"],
@@ -61,7 +67,7 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
         "unreadable": unreadable,
         "context": context,
         "seed": _row_of(release, "seeds", "id", context.get("seed_id", "")),
-        "prompts": read_manifest(release)["prompts"],
+        "prompts": manifest["prompts"],
     }
 
 
@@ -105,8 +111,8 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     yield _line("draft", f"draw {draft['draw']} in round {draft['round']} by {draft['teacher']}")
     yield _line("situation", draft["scenario"])
     for name, ask in found["asks"].items():
-        prompt = found["prompts"].get(name, "")[:12]
-        yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {name}.md (sha256 {prompt}…)")
+        files = [f"{file}.md (sha256 {found['prompts'].get(file, '')[:12]}…)" for file in ask["prompts"]]
+        yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {', '.join(files)}")
     for one in found["unreadable"]:
         yield _line("unreadable", f"{one['question']}: {one['ask']}: {one['reason']}; the reply: {one['reply'][:200]}")
     levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from .drafts import ExemplarReply, card, exemplar_prompt_text
+from .drafting import ExemplarReply, card, exemplar_prompt_text
 from .recipe import Recipe
 from .replies import UnreadableReplyError, read_json
 from .tables import DRAFTS, contexts_schema, frame, tagged_id

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from .budget import Budget
+from .expansion import WRITING
 from .teachers.base import Ask, Usage
 
 ASSUMED_YIELD = (0.6, 1.0)
@@ -20,8 +21,6 @@ ASSUMED_REASKED = (0.0, 0.1)
 """Share of replies that cannot be read and are asked for again, before anything is known about a teacher."""
 ASSUMED_BYTES_PER_TOKEN = (5.0, 3.0)
 """English prose runs at about four bytes a token; the interval is wide on purpose."""
-WRITING = 2
-"""Asks that write one draft: its situation, and the exemplar."""
 Z = 1.96  # two-sided 95 %
 
 Interval = tuple[float, float]
@@ -46,9 +45,18 @@ class Forecast:
         return {**fields, "accepted": self.accepted, "expected_contexts": self.expected}
 
 
-def assumed(paths: Sequence[tuple[float, Sequence[Ask]]], *, wanted: int, heldout: int, budget: Budget) -> Forecast:
-    """From one rendered path of asks for each teacher, with the follow-ups that each may have, and its share of all
-    contexts, and the assumptions above."""
+def assumed(
+    paths: Sequence[tuple[float, Sequence[Ask]]],
+    *,
+    wanted: int,
+    heldout: int,
+    budget: Budget,
+    writing: int = WRITING,
+) -> Forecast:
+    """From one rendered path of asks for each teacher, with its share of all contexts, and the assumptions above.
+
+    The first `writing` of a path write the draft; the follow-ups that an ask may have are in it too.
+    """
     ends = [
         [(share, _cost_of(path, end, budget)) for share, path in paths]
         for end in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, ASSUMED_REASKED, strict=True)
@@ -65,6 +73,7 @@ def assumed(paths: Sequence[tuple[float, Sequence[Ask]]], *, wanted: int, heldou
         usd=None if low.usd is None or high.usd is None else (low.usd, high.usd),
         wanted=wanted,
         heldout=heldout,
+        writing=writing,
     )
 
 
@@ -113,6 +122,7 @@ def from_pilot(
     usd: Sequence[float] | None,
     wanted: int,
     heldout: int,
+    writing: int = WRITING,
 ) -> Forecast:
     """From `drafts` drafts of which `kept` were kept; `tokens` and `usd` are per context."""
     return _forecast(
@@ -123,6 +133,7 @@ def from_pilot(
         usd=None if usd is None else mean_interval(usd),
         wanted=wanted,
         heldout=heldout,
+        writing=writing,
         expected=math.ceil(Fraction(wanted * drafts, kept)) + heldout if kept else None,
     )
 
@@ -156,11 +167,12 @@ def _forecast(
     usd: Interval | None,
     wanted: int,
     heldout: int,
+    writing: int,
     expected: int | None = None,
 ) -> Forecast:
     low, high = wanted / max(share[1], 1e-9) + heldout, wanted / max(share[0], 0.01) + heldout
     # A sealed context is written and never judged: at the least it costs that part of a whole context.
-    least = low - heldout + heldout * (min(1.0, WRITING / asks[0]) if asks[0] else 1.0)
+    least = low - heldout + heldout * (min(1.0, writing / asks[0]) if asks[0] else 1.0)
     return Forecast(
         basis=basis,
         yield_=share,

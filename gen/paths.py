@@ -10,6 +10,7 @@ import polars as pl
 from .budget import Budget
 from .charges import Spent
 from .drafts import longest_path, reasks_of
+from .expansion import writing_asks
 from .forecast import Forecast, assumed
 from .judgements import Judge, longest_judging
 from .models import Models
@@ -44,4 +45,5 @@ def forecast_of(
     budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
     again = reasks_of(recipe)
     paths = [(share, with_follow_ups(path, again)) for share, path in paths_of(recipe, seeds, context, models)]
-    return assumed(paths, wanted=wanted, heldout=heldout, budget=budget)
+    writing = writing_asks(recipe.settings.expansion)
+    return assumed(paths, wanted=wanted, heldout=heldout, budget=budget, writing=writing)

@@ -297,13 +297,12 @@ def filtered(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The verdicts room on a round's drafts (and form scores): what a run and a drill have in common."""
     rows = drafts.join(contexts.rename({"id": "context_id"}), on="context_id", maintain_order="left")
-    seed_texts = {
-        seed["id"]: "\n".join(turn["content"] for turn in seed["messages"])
-        for seed in seeds.select("id", "messages").iter_rows(named=True)
-    }
-    prompts, cards = {}, {}
+    seed_texts = {seed["id"]: "\n".join(turn["content"] for turn in seed["messages"]) for seed in seeds.to_dicts()}
+    prompts, cards, written = {}, {}, seeds.to_dicts()
     for row in rows.iter_rows(named=True):
-        prompts[row["id"]], cards[row["id"]] = exemplar_prompt_text(recipe, row, row["scenario"]), card(recipe, row)
+        context = {**row, "id": row["context_id"]}
+        prompts[row["id"]] = exemplar_prompt_text(recipe, context, row["scenario"], written)
+        cards[row["id"]] = card(recipe, row)
     return give_verdicts(rows, Sources(seed_texts, prompts, cards), recipe, closed)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from .errors import RecipeError
 
@@ -81,6 +82,28 @@ class HeldoutSettings(Part):
 class DraftSettings(Part):
     candidates: int = Field(default=4, ge=1, le=16)  # situations asked for; the most novel is kept
     redraws: int = Field(default=2, ge=0, le=5)  # of a context whose draft was dropped
+
+
+class ExpansionSettings(Part):
+    """Ways to keep what a teacher writes from becoming all alike. Off, each leaves every ask as it is without it."""
+
+    # Situations: the teacher states how likely each is, and one is drawn from the tail, in place of the most novel one.
+    verbalised: bool = False
+    tail: float = Field(default=0.1, gt=0, le=1)  # drawn are situations less likely than this; the paper's own limit
+    # Conversations as plain text with marked turns: the form of a reply alone makes a model's answers more alike.
+    prose: bool = False
+    rotation: bool = False  # each context is given a structure and an opening move out of two lists
+    shots: int = Field(default=0, ge=0, le=8)  # exemplars beside the context's own seed, each of another lineage
+    revise: bool = False  # a critique and a revision: two asks more for each draft
+    # exchanges -> share of the contexts whose conversation is to have so many; of the rest the teacher decides.
+    turns: dict[Literal["1", "2", "3", "4", "5", "6"], Annotated[float, Field(ge=0, le=1)]] = {}
+
+    @field_validator("turns")
+    @classmethod
+    def _at_most_all(cls, turns: dict[str, float]) -> dict[str, float]:
+        if sum(turns.values()) > 1 + 1e-9:
+            raise PydanticCustomError("shares", "Value should have shares that sum to 1 or less")
+        return turns
 
 
 FilterName = Literal["form", "secrets", "leaks", "contamination", "duplicates", "slots", "prompts", "meaning"]
@@ -163,6 +186,7 @@ class Settings(Part):
     contexts: ContextSettings = ContextSettings()
     heldout: HeldoutSettings = HeldoutSettings()
     drafts: DraftSettings = DraftSettings()
+    expansion: ExpansionSettings = ExpansionSettings()
     filters: FilterSettings = FilterSettings()
     selection: SelectionSettings = SelectionSettings()
     tics: TicSettings = TicSettings()

@@ -147,7 +147,10 @@ def _with_costs(tries: pl.DataFrame, drafts: pl.DataFrame, judgements: pl.DataFr
     written = drafts.select("id", ask=pl.concat_list("scenario_ask_id", "ask_id"))
     asks = [name for name in JUDGEMENTS if name.endswith("_ask_id")]
     judged = judgements.select("id", ask=pl.concat_list(asks))
-    asked = pl.concat([written, judged]).explode("ask").drop_nulls().unique()
+    lists = [written, judged]
+    if "earlier_ask_ids" in drafts.columns:  # as it is not in an old release
+        lists.append(drafts.select("id", ask="earlier_ask_ids"))
+    asked = pl.concat(lists).explode("ask").drop_nulls().unique()
     charges = ledger.charges(asked["ask"].to_list())
     told = pl.DataFrame(
         [(ask, charge.cost_microusd, charge.counted_tokens) for ask, charge in charges.items()],

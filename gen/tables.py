@@ -49,7 +49,8 @@ DRAFTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "finish_reason": pl.String,
     "problem": pl.String,  # null, or why there is no conversation
     "scenario_ask_id": pl.String,
-    "ask_id": pl.String,
+    "ask_id": pl.String,  # whose reply the draft is
+    "earlier_ask_ids": pl.List(pl.String),  # of its first version and the critique of it; null where none was revised
 }
 
 VERDICTS: Mapping[str, pl.DataType | type[pl.DataType]] = {

@@ -23,6 +23,8 @@ RATE_SECONDS = 10.0
 ROOMS = {
     "scenario": "situations",
     "exemplar": "drafts",
+    "critique": "critiques",
+    "revision": "revisions",
     "level": "levels",
     "evidence": "evidence",
 }
@@ -97,6 +99,7 @@ class View:
     def _on_replies(self, fields: Any) -> None:
         count = fields["asked"] + fields["replayed"]
         self._done[fields["purpose"]] += count
+        self._total[fields["purpose"]] = max(self._total[fields["purpose"]], self._done[fields["purpose"]])
         self._replayed += fields["replayed"]
         self._failed += fields.get("failed", 0)
         cost = fields.get("cost_usd", 0.0)

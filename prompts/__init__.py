@@ -19,15 +19,48 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMES", "Prompt", "PromptError", "as_data", "load"]
 
-NAMES = ("checkup", "control_exemplar", "control_scenario", "evidence", "exemplar", "level", "reask", "scenario")
-"""The questions, each a file `<name>.md`. Those for control ask for situations in which the value is not called for;
-`reask` wants a reply again that could not be read, `checkup` is what `thousandfold models` asks."""
+NAMES = (
+    "checkup",
+    "control_exemplar",
+    "control_scenario",
+    "critique",
+    "evidence",
+    "exemplar",
+    "level",
+    "openings",
+    "prose_exemplar",
+    "prose_revision",
+    "reask",
+    "revision",
+    "rotation",
+    "scaffolds",
+    "scenario",
+    "shots",
+    "turns",
+    "verbalised_scenario",
+)
+"""The questions, each a file `<name>.md`. Those for control ask for situations in which the value is not called for.
+`shots`, `rotation` and `turns` are added to the end of another question; `openings` and `scaffolds` are lists that
+`rotation` takes from. `reask` wants a reply again that could not be read, `checkup` is what `thousandfold models`
+asks."""
 
-_FIELDS = {
+LISTS = ("openings", "scaffolds")
+
+_FIELDS: dict[str, set[str]] = {
     "scenario": {"definition", "card", "exemplar", "how_many"},
     "exemplar": {"definition", "card", "exemplar", "situation"},
     "control_scenario": {"definition", "card", "exemplar", "how_many"},
     "control_exemplar": {"definition", "card", "exemplar", "situation"},
+    "verbalised_scenario": {"definition", "card", "exemplar", "how_many", "tail"},
+    "prose_exemplar": {"definition", "card", "exemplar", "situation"},
+    "shots": {"exemplars"},
+    "rotation": {"scaffold", "opening"},
+    "scaffolds": set(),
+    "openings": set(),
+    "turns": {"exchanges"},
+    "critique": {"definition", "card", "situation", "draft"},
+    "revision": {"definition", "card", "situation", "draft", "critique"},
+    "prose_revision": {"definition", "card", "situation", "draft", "critique"},
     "level": {"facet", "rubric", "levels", "conversation"},
     "evidence": {"facet", "rubric", "items", "conversation"},
     "reask": {"problem"},
@@ -38,10 +71,15 @@ _FIELDS = {
 _TAGS = (
     "card",
     "conversation",
+    "critique",
+    "draft",
     "evidence",
     "exemplar",
+    "exemplars",
     "levels",
+    "opening",
     "rubric",
+    "scaffold",
     "situation",
     "value",
 )
@@ -81,6 +119,12 @@ class Prompt:
 
         return ChatPromptTemplate.from_messages(self.sections, template_format="f-string")
 
+    @cached_property
+    def items(self) -> tuple[str, ...]:
+        """The lines of the file that begin with `- `, without that: what a list is made of."""
+        lines = (line.strip() for _, text in self.sections for line in text.splitlines())
+        return tuple(line[2:].strip() for line in lines if line.startswith("- ") and line[2:].strip())
+
     def render(self, **fields: str) -> list[tuple[str, str]]:
         """(role, text) pairs. Text arrives exactly as given: no escaping of any kind.
 
@@ -110,6 +154,12 @@ class Prompt:
                 what=f"the prompt {self.origin} has the sections {roles or 'none'}",
                 why="a question must end with what is asked, in a section headed `## user`",
                 do="head its parts `## system` (optional) and `## user`",
+            )
+        if self.name in LISTS and not self.items:
+            raise PromptError(
+                what=f"the prompt {self.origin} lists nothing",
+                why="one of its lines is chosen for each context",
+                do="write its items one a line, each beginning with `- `",
             )
         try:
             used = set(self._template.input_variables)

@@ -14,16 +14,28 @@ ODD = (
     "“quotes” 'and' \"double\" & &amp; <b>bold</b> {brace} {{two}} {0} {} \\n \\ 🙂 %s $x \u2028 \r\n#\n## user\n\ttab"
 )
 
-FIELDS = {
+FIELDS: dict[str, tuple[str, ...]] = {
     "scenario": ("definition", "card", "exemplar", "how_many"),
     "exemplar": ("definition", "card", "exemplar", "situation"),
     "control_scenario": ("definition", "card", "exemplar", "how_many"),
     "control_exemplar": ("definition", "card", "exemplar", "situation"),
+    "verbalised_scenario": ("definition", "card", "exemplar", "how_many", "tail"),
+    "prose_exemplar": ("definition", "card", "exemplar", "situation"),
+    "shots": ("exemplars",),
+    "rotation": ("scaffold", "opening"),
+    "scaffolds": (),
+    "openings": (),
+    "turns": ("exchanges",),
+    "critique": ("definition", "card", "situation", "draft"),
+    "revision": ("definition", "card", "situation", "draft", "critique"),
+    "prose_revision": ("definition", "card", "situation", "draft", "critique"),
     "level": ("facet", "rubric", "levels", "conversation"),
     "evidence": ("facet", "rubric", "items", "conversation"),
     "reask": ("problem",),
     "checkup": ("facet",),
 }
+ADDED = ("shots", "rotation", "turns", "scaffolds", "openings")
+"""No questions of their own: they end one, or are lists."""
 
 ALONE = ("checkup", "reask")  # questions of one message
 
@@ -45,7 +57,8 @@ def test_every_question_has_its_file_and_no_file_is_without_a_question() -> None
 def test_every_field_of_a_shipped_prompt_arrives_unescaped(name: str) -> None:
     fields = {field: f"[{field}] {ODD}" for field in FIELDS[name]}
     rendered = load(name).render(**fields)
-    assert [role for role, _ in rendered] == ["system", "user"][name in ALONE :]
+    alone = name in ADDED or name in ALONE
+    assert [role for role, _ in rendered] == (["user"] if alone else ["system", "user"])
     assert all(text in rendered[-1][1] for text in fields.values())
 
 
@@ -71,7 +84,7 @@ def test_a_missing_field_fails(name: str, missing: str) -> None:
 CONSTANT_FIRST = ("facet", "definition", "rubric", "levels", "items", "exemplar", "card", "situation", "conversation")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ALONE])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*ALONE, *ADDED)])
 def test_what_is_constant_comes_first(name: str) -> None:
     text = load(name).text
     places = [text.index(f"{{{field}}}") for field in CONSTANT_FIRST if field in FIELDS[name]]
@@ -81,6 +94,20 @@ def test_what_is_constant_comes_first(name: str) -> None:
 
 def test_an_empty_field_is_not_a_missing_one() -> None:
     assert "facet: \n" in load("level").render(**dict.fromkeys(FIELDS["level"], ""))[1][1]
+
+
+@pytest.mark.parametrize("name", ["openings", "scaffolds"])
+def test_a_list_has_its_lines_as_items_and_none_twice(name: str) -> None:
+    items = load(name).items
+    assert len(items) == len(set(items)) == 12
+    assert all(item and not item.startswith("-") for item in items)
+
+
+def test_a_list_without_an_item_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PromptError) as caught:
+        own(tmp_path, "## user\nwith a question\n-\n", name="openings")
+    assert caught.value.what == f"the prompt {tmp_path / 'openings.md'} lists nothing"
+    assert caught.value.do == "write its items one a line, each beginning with `- `"
 
 
 # ── what a recipe overrides ──
@@ -158,7 +185,10 @@ def test_a_prompt_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 # ── what a model wrote ──
 
-TAGS = ("card", "conversation", "evidence", "exemplar", "levels", "rubric", "situation", "value")
+TAGS = (
+    "card", "conversation", "critique", "draft", "evidence", "exemplar", "exemplars", "levels", "opening", "rubric",
+    "scaffold", "situation", "value",
+)  # fmt: skip
 
 
 def test_the_tags_that_are_neutralised_are_those_that_the_prompts_use() -> None:

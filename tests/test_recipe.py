@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from thousandfold.gen.errors import RecipeError
 from thousandfold.gen.recipe import load, load_rubric
+from thousandfold.prompts import NAMES
 
 from ._recipes import AXES, FILES, RECIPE, RESPECT, rubric, small_recipe
 
@@ -65,14 +66,10 @@ def test_a_file_that_begins_with_a_byte_order_mark_or_ends_its_lines_with_crlf_i
     assert list(recipe.rubrics) == ["candour"]
 
 
-KEYS = (
-    "name, description, licence, language, size, seed, teacher, teachers, judge, contexts, heldout, drafts, filters, "
-)
-KEYS += "selection, tics, run, budget, prices"
+KEYS = "name, description, licence, language, size, seed, teacher, teachers, judge, contexts, heldout, drafts, "
+KEYS += "expansion, filters, selection, tics, run, budget, prices"
 SILENT = "a key that is not read would be silently without effect"
-QUESTIONS = (
-    "checkup.md, control_exemplar.md, control_scenario.md, evidence.md, exemplar.md, level.md, reask.md, scenario.md"
-)
+QUESTIONS = ", ".join(f"{name}.md" for name in NAMES)
 
 
 @pytest.mark.parametrize(

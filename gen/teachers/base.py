@@ -9,7 +9,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-Purpose = Literal["scenario", "exemplar", "level", "evidence"]
+Purpose = Literal["scenario", "exemplar", "critique", "revision", "level", "evidence"]
 Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken"]
 
 
@@ -67,7 +67,12 @@ class Ask:
     @cached_property
     def request_seed(self) -> int:
         """31 bits of the id: different for every ask, the same in every run."""
-        return int(self.id[2:10], 16) & 0x7FFF_FFFF
+        return request_seed(self.id)
+
+
+def request_seed(ask_id: str) -> int:
+    """31 bits of an ask's id."""
+    return int(ask_id[2:10], 16) & 0x7FFF_FFFF
 
 
 @dataclass(frozen=True)

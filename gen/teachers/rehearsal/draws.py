@@ -48,6 +48,10 @@ class Draws:
     def pick(self, items: Sequence[T]) -> T:
         return items[self.below(len(items))]
 
+    def few(self, items: Sequence[T]) -> Sequence[T]:
+        """What these draws take from at all: everything."""
+        return items
+
     def shuffled(self, items: Sequence[T]) -> list[T]:
         """The items in a drawn order (Fisher-Yates)."""
         mixed = list(items)

@@ -37,7 +37,7 @@ _MID_SENTENCE = re.compile(r"(?<=\w) (?=\w)")
 
 @dataclass(frozen=True)
 class Dials:
-    """The shares of exemplars that are flawed on purpose."""
+    """The shares of exemplars that are flawed on purpose, and of replies that come from a few favourites."""
 
     near_copy: float = 0.02
     cut_off: float = 0.01
@@ -52,6 +52,7 @@ class Dials:
     broken: float = 0.0
     other_language: float = 0.0
     secret: float = 0.0
+    collapse: float = 0.0  # no flaw of any one text: see `collapse`
 
     def __post_init__(self) -> None:
         shares = {dial.name: getattr(self, dial.name) for dial in fields(self)}
@@ -62,6 +63,7 @@ class Dials:
                     why="a dial is the share of exemplars that get this flaw",
                     do="give a number from 0 to 1",
                 )
+        shares.pop("collapse")
         if sum(shares.values()) > 1:
             turned = ", ".join(name for name, share in shares.items() if share)
             raise RecipeError(

@@ -1,4 +1,4 @@
-"""What a prompt asks for: one of the four questions, told apart by the tags in its last user message."""
+"""What a prompt asks for: one of the six questions, told apart by the tags in its last user message."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from ..base import Message, Purpose
 DEFAULT_SITUATIONS = 5  # where a prompt does not say how many it wants
 
 _HOW_MANY = re.compile(r"exactly (\d+) different situations?")
+_EXCHANGES = re.compile(r"exactly (\d+) exchanges?")
+_TAIL = re.compile(r"with a probability below (\d*\.?\d+)")
+_SHOT = re.compile(r"^---$", re.MULTILINE)
+_MARKED = "[because]"  # in the instructions: the reply is plain text with marked turns
 _FACET_LINE = re.compile(r"^facet: *(.+?) *$", re.MULTILINE)
 _TURN = re.compile(r"^\[(user|assistant|system)\] ?", re.MULTILINE)
 
@@ -25,20 +29,28 @@ class Question:
     described: Mapping[str, str] = field(default_factory=dict)  # axis -> what the card says of that level
     situation: str = ""
     how_many: int = DEFAULT_SITUATIONS
+    tail: float | None = None  # situations are wanted whose stated probability is below this
+    exchanges: int | None = None
+    prose: bool = False
+    rotated: bool = False  # a structure and an opening are given
+    shots: int = 0  # exemplars besides the first
+    draft: str = ""  # a first version that is to be criticised or revised
+    critique: str = ""
     conversation: str = ""
     items: tuple[str, ...] = ()  # evidence items that are offered
 
 
 def read(messages: Sequence[Message]) -> Question | None:
-    """The question that the last user message asks, or None where none is one of the four.
+    """The question that the last user message asks, or None where none is one of the six.
 
     A message that asks none of them, such as one that wants a reply again, speaks of the question before it.
     """
-    found = (_read(m.content) for m in reversed(messages) if m.role == "user")
+    instructions = next((m.content for m in messages if m.role == "system"), "")
+    found = (_read(m.content, prose=_MARKED in instructions) for m in reversed(messages) if m.role == "user")
     return next((question for question in found if question is not None), None)
 
 
-def _read(text: str) -> Question | None:
+def _read(text: str, *, prose: bool) -> Question | None:
     # A quoted exemplar or conversation may itself hold tags; nothing inside one is a question.
     exemplar_first = text.find("<exemplar>") < text.find("<conversation>")
     if exemplar_first or "<conversation>" not in text:
@@ -47,7 +59,7 @@ def _read(text: str) -> Question | None:
     if conversation is not None:
         return _read_for_judge(conversation, text)
     card, text = _cut(text, "card")
-    return None if card is None else _read_for_writer(card, text)
+    return None if card is None else _read_for_writer(card, text, prose=prose)
 
 
 def _read_for_judge(conversation: str, text: str) -> Question | None:
@@ -60,7 +72,7 @@ def _read_for_judge(conversation: str, text: str) -> Question | None:
     return None if levels is None else Question("level", facet=facet, conversation=conversation)
 
 
-def _read_for_writer(card: str, text: str) -> Question:
+def _read_for_writer(card: str, text: str, *, prose: bool) -> Question:
     levels: dict[str, str] = {}
     described: dict[str, str] = {}
     for line in card.splitlines():
@@ -71,15 +83,33 @@ def _read_for_writer(card: str, text: str) -> Question:
             described[axis.strip()] = description.strip()
     facet = levels.pop("facet", None)
     situation, text = _cut(text, "situation")
-    asked = _HOW_MANY.search(text)
+    others, text = _cut(text, "exemplars")
+    draft, text = _cut(text, "draft")
+    critique, text = _cut(text, "critique")
+    asked, tail, exchanges = _HOW_MANY.search(text), _TAIL.search(text), _EXCHANGES.search(text)
     return Question(
-        purpose="scenario" if situation is None else "exemplar",
+        purpose=_purpose(situation, draft, critique),
         facet=facet,
         levels=levels,
         described=described,
         situation=situation or "",
         how_many=int(asked[1]) if asked else DEFAULT_SITUATIONS,
+        tail=float(tail[1]) if tail else None,
+        exchanges=int(exchanges[1]) if exchanges else None,
+        prose=prose,
+        rotated="<scaffold>" in text,
+        shots=0 if others is None else len(_SHOT.findall(others)) + 1,
+        draft=draft or "",
+        critique=critique or "",
     )
+
+
+def _purpose(situation: str | None, draft: str | None, critique: str | None) -> Purpose:
+    if situation is None:
+        return "scenario"
+    if draft is None:
+        return "exemplar"
+    return "critique" if critique is None else "revision"
 
 
 def between(text: str, tag: str) -> str:

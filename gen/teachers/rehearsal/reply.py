@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..base import Ask, Message, Usage
-from . import flaws, judge, planting, questions, scenes, writer
+from . import collapse, critic, flaws, judge, planting, questions, scenes, writer
 from .composed import Composed, Sources
 from .draws import Draws
 from .flaws import Dials, Kind, Truth
@@ -19,7 +19,7 @@ CHARACTERS_PER_TOKEN = 4  # about right for English in most tokenisers; rehearsa
 
 NOT_A_QUESTION = (
     "This is rehearsal, an offline stand-in that composes from hand-written sentences. It is not a language "
-    "model: it answers the four questions that thousandfold asks, and this was none of them."
+    "model: it answers the questions that thousandfold asks, and this was none of them."
 )
 
 
@@ -81,25 +81,63 @@ def _answer(
 ) -> tuple[str, bool]:
     """The text, and whether it was cut off on purpose."""
     if question.purpose == "scenario":
-        return scenes.situations(question, fragments, Draws("scenario", key)), False
+        return _situations(question, key, dials, fragments), False
     if question.purpose == "exemplar":
-        return _exemplar(question, key, dials, fragments, messages)
+        text, cut = _exemplar(question, key, dials, fragments, messages)
+        return (_as_prose(text) if question.prose else text), cut
+    if question.purpose in ("critique", "revision"):
+        return _second(question, key, dials, fragments), False
     marks = _fingerprints(fragments, question.facet)
     ask = judge.level if question.purpose == "level" else judge.evidence
     return ask(question, marks), False
+
+
+def _situations(question: Question, key: str, dials: Dials, fragments: Fragments) -> str:
+    """Of a collapsed teacher, its favourites, which it knows to be likely; in a tail as many that are none."""
+    draws = collapse.drawn(dials.collapse, question, "scenario", key)
+    if question.tail is None or not isinstance(draws, collapse.Favoured):
+        return scenes.situations(question, fragments, draws)
+    likely = json.loads(scenes.situations(question, fragments, draws, likelier=0.3))["situations"]
+    own = Draws("tail", key)
+    if not own.chance(collapse.HEEDED_TAIL):
+        return json.dumps({"situations": likely}, ensure_ascii=False)
+    others = json.loads(scenes.situations(question, fragments, own))["situations"]
+    half = (question.how_many + 1) // 2
+    for entry in others:
+        entry["probability"] = round(question.tail * (0.1 + 0.8 * own.share()), 4)
+    return json.dumps({"situations": [*likely[: question.how_many - half], *others[:half]]}, ensure_ascii=False)
+
+
+def _second(question: Question, key: str, dials: Dials, fragments: Fragments) -> str:
+    """A critique, or the version that follows it. No flaw is planted in either."""
+    scene = scenes.scene_of(question, fragments, Draws("scene", key))
+    if question.purpose == "critique":
+        return critic.critique(question, scene, Draws("critique", key))
+    text = critic.revision(question, scene, collapse.drawn(dials.collapse, question, "revision", key)).as_json()
+    return _as_prose(text) if question.prose else text
+
+
+def _as_prose(text: str) -> str:
+    """The same as plain text with marked turns; what is no exemplar in JSON stays what it is."""
+    try:
+        read = json.loads(text)
+        turns = [(turn["role"], turn["content"]) for turn in read["messages"]]
+        return "\n\n".join(f"[{role}]\n{said}" for role, said in [*turns, ("because", read["because"])])
+    except (ValueError, KeyError, TypeError):
+        return text
 
 
 def _exemplar(
     question: Question, key: str, dials: Dials, fragments: Fragments, messages: Sequence[Message]
 ) -> tuple[str, bool]:
     scene = scenes.scene_of(question, fragments, Draws("scene", key))
-    draws = Draws("exemplar", key)
+    draws = collapse.drawn(dials.collapse, question, "exemplar", key)
     kind = _kind(key, dials)
     if kind == "near_copy":
         return flaws.near_copy(scene, fragments, draws).as_json(), False
     if kind == "hollow":
         return flaws.hollow(scene, draws).as_json(), False
-    whole = writer.conversation(scene, draws)
+    whole = writer.conversation(scene, draws, exchanges=question.exchanges)
     if kind == "clean":
         return whole.as_json(), False
     own = Composed(scene, question.situation, whole, key)

@@ -69,19 +69,22 @@ def their_other(pair: Pair) -> str:
     return _YOU.sub("them", _YOUR.sub("their", pair.your_other))
 
 
-def situations(question: Question, fragments: Fragments, draws: Draws) -> str:
-    """The reply to a scenario ask: as many different situations as it wants, as JSON."""
+def situations(question: Question, fragments: Fragments, draws: Draws, *, likelier: float = 0.0) -> str:
+    """The reply to a scenario ask: as many different situations as it wants, as JSON.
+
+    `likelier` is added to the probability that each states.
+    """
     facet = fragments.facet(question.facet)
     pairs = fragments.axes.pairs_of(question.levels.get("relationship"))
     cases: list[Mapping[str, str]] = []
     while len(cases) < question.how_many:
-        cases += draws.shuffled(facet.cases_of(question.levels.get("domain")))
+        cases += draws.shuffled(draws.few(facet.cases_of(question.levels.get("domain"))))
     entries = []
     for case in cases[: question.how_many]:
         scene = Scene(facet, fragments.axes, question.levels, case, draws.pick(pairs))
         told = _situation(scene, question, fragments.telling, draws)
         # The likelihood of a single situation unprompted: small, and they need not sum to one.
-        entries.append({"situation": told, "probability": round(0.02 + 0.2 * draws.share(), 2)})
+        entries.append({"situation": told, "probability": round(0.02 + 0.2 * draws.share() + likelier, 2)})
     return json.dumps({"situations": entries}, ensure_ascii=False)
 
 

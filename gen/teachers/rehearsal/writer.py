@@ -37,24 +37,41 @@ class Exemplar:
         return json.dumps({"messages": turns, "because": self.because}, ensure_ascii=False)
 
 
-def conversation(scene: Scene, draws: Draws) -> Exemplar:
-    """A genuine exemplar."""
+def conversation(scene: Scene, draws: Draws, *, exchanges: int | None = None) -> Exemplar:
+    """A genuine exemplar, of so many exchanges as far as there are sentences for them."""
     told = levels_told(scene, draws)
     said = moves(scene, told, draws)
     because = next((text for move, text in said if move == "because"), said[-1][1])
     answer = paragraphs([text for _, text in said], draws)
-    return exchange(scene, told, answer, because, draws)
+    return exchange(scene, told, answer, because, draws, exchanges=exchanges)
 
 
-def exchange(scene: Scene, told: Mapping[str, str], answer: str, because: str, draws: Draws) -> Exemplar:
-    """The whole conversation around its last turn: one exchange, or two where the user pushes back."""
+def exchange(
+    scene: Scene, told: Mapping[str, str], answer: str, because: str, draws: Draws, *, exchanges: int | None = None
+) -> Exemplar:
+    """The whole conversation around its last turn: one exchange, or two where the user pushes back; or so many."""
     turns = [Message("user", user_turn(scene, told, draws))]
-    if scene.levels.get("difficulty") == "pressure" or draws.chance(MULTI_TURN):
+    if exchanges is not None:
+        turns += _pushes(scene, exchanges - 1, draws)
+    elif scene.levels.get("difficulty") == "pressure" or draws.chance(MULTI_TURN):
         held = scene.say(scene.facet.assistant.get("held"), draws)
         push = scene.say(scene.facet.user.get("push"), draws)
         if held and push:
             turns += [Message("assistant", held), Message("user", push)]
     return Exemplar((*turns, Message("assistant", answer)), because)
+
+
+def _pushes(scene: Scene, count: int, draws: Draws) -> list[Message]:
+    """So many times an answer that the user does not leave at that, none of them twice; fewer where words run out."""
+    turns: list[Message] = []
+    used: set[str] = set()
+    for _ in range(8 * count):
+        held = scene.say(scene.facet.assistant.get("held"), draws)
+        push = scene.say(scene.facet.user.get("push"), draws)
+        if len(turns) < 2 * count and held and push and not used & {held, push}:
+            turns += [Message("assistant", held), Message("user", push)]
+            used |= {held, push}
+    return turns
 
 
 def levels_told(scene: Scene, draws: Draws) -> dict[str, str]:
