@@ -193,7 +193,7 @@ def certificate(tmp_path: Path) -> Path:
 def test_a_run_that_is_killed_in_a_storm_of_429_resumes_and_asks_nothing_twice_but_what_was_in_flight(
     tmp_path: Path,
 ) -> None:
-    storm = '[[faults]]\nkind = "429"\nrequests = [25, 400]\nretry_after = 0.3'
+    storm = '[[faults]]\nkind = "429"\nrequests = [25, 80]\nretry_after = 0.2'
     with rehearsing(tmp_path, storm, "--latency", "0.02") as server:
         words = ("run", RESPECT, "--size", "6", "--concurrency", "8", "--out", "out", "--json")
         models = ("--teacher", f"{MODEL}@{server.url}", "--judge", f"openai:rehearsal-judge@{server.url}")
