@@ -20,7 +20,7 @@ class Novelty:
         """Index of the candidate that is farthest from its nearest earlier situation; the first of equals."""
         vectors = embed(candidates).astype(np.float32)
         earlier = self._chosen.setdefault(key, _Earlier())
-        index = int(np.argmin(earlier.nearest(position, vectors)))
+        index = int(np.argmin(earlier.nearest(position, vectors))) if len(candidates) > 1 else 0
         earlier.add(position, vectors[index])
         return index
 
