@@ -349,7 +349,7 @@ def test_rows_never_vanish_and_every_drop_has_a_reason(tmp_path: Path) -> None:
 
 def test_a_context_whose_draft_is_dropped_is_drawn_again_at_most_twice(tmp_path: Path) -> None:
     def sometimes_broken(ask: Ask) -> str:
-        broken = ask.purpose == "exemplar" and "stance: angry" in ask.messages[-1].content
+        broken = ask.purpose == "exemplar" and "stance: angry" in ask.messages[1].content
         return "I would rather not." if broken else plain_reply(ask)
 
     recipe = copied(RESPECT, tmp_path / "patient")
