@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RecipeError,
         StorageError,
         TeacherError,
+        TeacherSetUpError,
         ThousandfoldError,
     )
     from .events import Event
@@ -70,6 +71,7 @@ __all__ = [
     "StorageError",
     "Teacher",
     "TeacherError",
+    "TeacherSetUpError",
     "ThousandfoldError",
     "Trust",
     "Trusted",

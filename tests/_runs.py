@@ -28,7 +28,7 @@ COMMAND = Path(sysconfig.get_path("scripts")) / "thousandfold"
 
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without what would change a run: our own options, keys, a screen's width."""
-    strange = ("THOUSANDFOLD_", "OPENAI_", "PYTHONHASHSEED", "COLUMNS", "TERM", "FORCE_COLOR", "NO_COLOR")
+    strange = ("THOUSANDFOLD_", "OPENAI_", "PYTHONHASHSEED", "COLUMNS", "LINES", "TERM", "FORCE_COLOR", "NO_COLOR")
     return {k: v for k, v in os.environ.items() if not k.startswith(strange)} | more
 
 

