@@ -14,7 +14,7 @@ from aiohttp import web
 
 from thousandfold.gen.asking import Asker
 from thousandfold.gen.budget import Budget
-from thousandfold.gen.drafts import SITUATIONS_SCHEMA
+from thousandfold.gen.drafting import SITUATIONS_SCHEMA
 from thousandfold.gen.errors import TeacherError
 from thousandfold.gen.events import Event
 from thousandfold.gen.judgements import EVIDENCE_SCHEMA
