@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thousandfold.gen.asking import Asker, Tally
+from thousandfold.gen.asking import Asker
 from thousandfold.gen.budget import Budget
+from thousandfold.gen.charges import Tally
 from thousandfold.gen.errors import TeacherError
 from thousandfold.gen.ledger import Ledger
 from thousandfold.gen.settings import BudgetSettings, TeacherSettings

@@ -101,7 +101,7 @@ def test_the_measures_are_those_of_labels_that_were_not_learnt_from() -> None:
 def test_a_judge_worse_than_chance_gets_a_flat_curve() -> None:
     scores, good = judged(300)
     for method in ("platt", "isotonic"):
-        curve = calibrate(-scores, good, method=method).curve  # type: ignore[arg-type]
+        curve = calibrate(-scores, good, method=method).curve
         assert np.ptp(curve(np.linspace(-3, 3, 50))) < 0.35 * np.ptp(calibrate(scores, good).curve(scores))
     assert calibrate(-scores, good).curve.slope == 0
 
@@ -109,7 +109,7 @@ def test_a_judge_worse_than_chance_gets_a_flat_curve() -> None:
 def test_equal_scores_are_one_probability() -> None:
     good = np.arange(40) % 4 > 0
     for method in ("platt", "isotonic"):
-        found = calibrate(np.full(40, 0.5), good, method=method)  # type: ignore[arg-type]
+        found = calibrate(np.full(40, 0.5), good, method=method)
         assert found.curve(0.5) == pytest.approx(0.75, abs=0.03)
         assert found.auc == 0.5
 
@@ -123,7 +123,7 @@ def test_whatever_the_scores_probabilities_lie_in_0_to_1_and_never_fall(rows: li
             calibrate(scores, good)
         return
     for method in ("platt", "isotonic"):
-        found: Calibrated = calibrate(scores, good, method=method)  # type: ignore[arg-type]
+        found: Calibrated = calibrate(scores, good, method=method)
         for values in (found.predicted, found.curve(np.sort(scores))):
             assert ((values >= 0) & (values <= 1)).all()
         assert (np.diff(found.curve(np.sort(scores))) >= -1e-12).all()

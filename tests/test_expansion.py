@@ -219,13 +219,13 @@ def test_a_share_of_the_contexts_has_so_many_exchanges(ledger: Ledger) -> None:
 def test_the_longest_path_has_every_ask_and_no_ask_of_a_run_is_longer(ledger: Ledger) -> None:
     recipe, seeds = respect(**ALL), read_seeds(respect())
     row = contexts_of(recipe, 1).row(0, named=True)
-    path = {ask.purpose: ask for ask in longest_path(recipe, seeds, row, "test:writer")}
+    path = {str(ask.purpose): ask for ask in longest_path(recipe, seeds, row, "test:writer")}
     assert list(path) == ["scenario", "exemplar", "critique", "revision"]
     state = drafted(ledger, 30, collapse=0.0, **ALL)
     fixed = {"critique", "revision"}  # of the others the card and the seed differ by context
     for draft in state.drafts.iter_rows(named=True):
         for purpose in fixed:
-            longest = sum(len(message.content) for message in path[purpose].messages)
+            longest = sum([len(message.content) for message in path[purpose].messages])
             assert len(asked_of(ledger, draft, purpose)) < longest
 
 

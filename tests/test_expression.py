@@ -52,7 +52,8 @@ def judged(
 
 def told(rows: pl.DataFrame) -> tuple[dict[str, Any], dict[tuple[str, str], dict[str, Any]]]:
     found, levels = facets(rows, ["domain", "tone"])
-    assert (dict(found.schema), dict(levels.schema)) == (dict(FACETS), dict(LEVELS))
+    assert found.schema == pl.Schema(FACETS)
+    assert levels.schema == pl.Schema(LEVELS)
     return found.row(0, named=True), {(row["axis"], row["level"]): row for row in levels.to_dicts()}
 
 

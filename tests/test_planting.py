@@ -14,7 +14,7 @@ from typing import Any, get_args
 import pytest
 
 from thousandfold import prompts
-from thousandfold.gen.drafts import ExemplarReply
+from thousandfold.gen.drafting import ExemplarReply
 from thousandfold.gen.drill_kinds import KINDS
 from thousandfold.gen.replies import UnreadableReplyError, read_json
 from thousandfold.gen.teachers.base import Message

@@ -583,13 +583,16 @@ def test_rows_that_are_not_there_yet_are_not_chosen_from() -> None:
 
 def test_a_limit_or_a_quota_finds_its_value_by_itself_or_by_its_text() -> None:
     frame = of(quality=[0.9, 0.8, 0.7, 0.6], year=[2024, 2024, 2024, 2025], good=[True, True, True, False])
-    for key in (2024, "2024"):
+    years: tuple[Any, Any] = (2024, "2024")
+    for key in years:
         chosen = select(frame, size=2, quality="quality", caps={"year": {key: 1}})
         assert chosen.frame["year"].to_list() == [2024, 2025]
-    for level in (2025, "2025"):
+    levels: tuple[Any, Any] = (2025, "2025")
+    for level in levels:
         chosen = select(frame, size=2, quality="quality", quotas={"year": {level: 1}})
         assert sorted(chosen.frame["year"]) == [2024, 2025]
-    assert select(frame, size=2, quality="quality", quotas={"good": {False: 1}}).shortfalls.is_empty()
+    bad: Any = False
+    assert select(frame, size=2, quality="quality", quotas={"good": {bad: 1}}).shortfalls.is_empty()
 
 
 @pytest.mark.parametrize(("values", "said"), [([0.5, 1.2], "0.5 to 1.2"), ([-0.1, 0.3], "-0.1 to 0.3")])
