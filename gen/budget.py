@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .charges import Charge, Spent, Unpriced
 from .errors import RecipeError
 from .recipe import BudgetSettings, Price
-from .teachers.base import Ask, Outcome, Usage
+from .teachers.base import Ask, Outcome, Usage, schema_text
 
 MICRO = 1_000_000
 
 
-@dataclass(frozen=True)
-class _Hold:
+class _Hold(NamedTuple):
     tokens: int
     microusd: int
     lost: int = 0  # tries without a reply that may be billed, each as dear as this one
@@ -119,7 +116,7 @@ class Budget:
         hold = self._holds[ask.id]
         if not self._fits(hold):
             return False
-        self._holds[ask.id] = replace(hold, lost=hold.lost + 1)
+        self._holds[ask.id] = hold._replace(lost=hold.lost + 1)
         self._held_tokens += hold.tokens
         self._held_microusd += hold.microusd
         return True
@@ -199,9 +196,9 @@ class Budget:
 
     def _worst_case(self, ask: Ask) -> _Hold:
         # 8 tokens a message for the chat template's own markers.
-        prompt = sum(len(m.content.encode("utf-8", "replace")) + 8 for m in ask.messages)
+        prompt = sum(_bytes(m.content) + 8 for m in ask.messages)
         if ask.schema is not None:
-            prompt += len(json.dumps(ask.schema))
+            prompt += len(schema_text(ask.schema))
         cost = self.cost(ask.model, Usage(prompt, ask.sampling.max_tokens))
         return _Hold(tokens=prompt + ask.sampling.max_tokens, microusd=cost or 0)
 
@@ -209,3 +206,8 @@ class Budget:
 def _fresh(price: Price) -> float:
     """Of a prompt token that was not read from a cache: it may have been written into one."""
     return max(price.input, price.cache_write or 0.0)
+
+
+def _bytes(text: str) -> int:
+    """The length of `text` in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -22,7 +22,7 @@ from .charges import Spent as Spent
 from .charges import Unpriced as Unpriced
 from .errors import DamageError, StorageError
 from .ledger_schema import FORMAT, address, bring_up_to_date, format_of, read_as_newest, trouble
-from .teachers.base import Ask, Failure, Outcome, TokenLogprob, Usage
+from .teachers.base import Ask, Failure, Outcome, TokenLogprob, Usage, schema_text
 from .text import storable
 
 
@@ -268,26 +268,16 @@ def as_stored(outcome: Outcome) -> Outcome:
         name: getattr(outcome, name) for name in ("text", "finish_reason", "detail", "served_model", "fingerprint")
     }
     clean: dict[str, Any] = {name: storable(word) for name, word in words.items() if word is not None}
-    return replace(outcome, **clean)
+    return replace(outcome, **clean) if any(words[name] != word for name, word in clean.items()) else outcome
 
 
 def _row(ask: Ask, outcome: Outcome, charge: Charge) -> tuple[Any, ...]:
     outcome = as_stored(outcome)
-    request = {
-        "messages": [[m.role, m.content] for m in ask.messages],
-        "sampling": [
-            ask.sampling.temperature,
-            ask.sampling.max_tokens,
-            ask.sampling.seed,
-        ],
-        "schema": ask.schema,
-        "draw": ask.draw,
-    }
     return (
         ask.id,
         ask.model,
         ask.purpose,
-        zlib.compress(json.dumps(request).encode(), 1),
+        zlib.compress(_request(ask), 1),
         None if outcome.text is None else zlib.compress(outcome.text.encode(), 1),
         outcome.finish_reason,
         outcome.failure,
@@ -307,6 +297,15 @@ def _row(ask: Ask, outcome: Outcome, charge: Charge) -> tuple[Any, ...]:
         None if outcome.logprobs is None else zlib.compress(json.dumps(outcome.logprobs).encode(), 1),
         ask.follows,
     )
+
+
+def _request(ask: Ask) -> bytes:
+    """JSON of what was asked; the schema, which thousands of asks share, is written out once for all."""
+    asked = {
+        "messages": [[m.role, m.content] for m in ask.messages],
+        "sampling": [ask.sampling.temperature, ask.sampling.max_tokens, ask.sampling.seed],
+    }
+    return f'{json.dumps(asked)[:-1]}, "schema": {schema_text(ask.schema)}, "draw": {ask.draw}}}'.encode()
 
 
 def _outcome(row: tuple[Any, ...]) -> Outcome:

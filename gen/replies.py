@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from .teachers.base import Schema
 from .text import storable
 
 # Chat templates that open the tag themselves leave only its end in the reply.
@@ -29,14 +30,14 @@ class UnreadableReplyError(ValueError):
     """A reply that does not hold what was asked for; the text of the error says why, in one line."""
 
 
-def schema_of(reply: type[Reply]) -> dict[str, Any]:
+def schema_of(reply: type[Reply]) -> Schema:
     """JSON schema in the strict form that servers enforce: every key required, none besides."""
     schema = reply.model_json_schema()
     for part in (schema, *schema.get("$defs", {}).values()):
         if part.get("type") == "object":
             part["additionalProperties"] = False
             part["required"] = list(part["properties"])
-    return schema
+    return Schema(schema)
 
 
 def without_thoughts(text: str) -> str:

@@ -15,7 +15,7 @@ _SECRET = re.compile(r"(?i)\b(sk-|bearer\s+|api[_-]?key\W{1,3})[\w.-]{6,}")
 
 def storable(text: str) -> str:
     """`text` with lone surrogates, which UTF-8 cannot hold, replaced by U+FFFD."""
-    return _SURROGATES.sub("�", text)
+    return text if text.isascii() else _SURROGATES.sub("�", text)
 
 
 def on_screen(text: str, *, width: int | None = None) -> str:

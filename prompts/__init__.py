@@ -1,4 +1,4 @@
-"""The words, as files: one file per question, rendered by langchain-core in f-string format.
+"""The words, as files: one file per question, each a template of langchain-core in f-string format.
 
 A prompt file holds `## system` and `## user` sections; `{name}` is a field, `{{` a literal brace. Its
 text is part of every ask's identity: a changed word is a changed ask. A recipe overrides a shipped
@@ -125,20 +125,24 @@ class Prompt:
         lines = (line.strip() for _, text in self.sections for line in text.splitlines())
         return tuple(line[2:].strip() for line in lines if line.startswith("- ") and line[2:].strip())
 
+    @cached_property
+    def _used(self) -> frozenset[str]:
+        return frozenset(self._template.input_variables)
+
     def render(self, **fields: str) -> list[tuple[str, str]]:
         """(role, text) pairs. Text arrives exactly as given: no escaping of any kind.
 
         Raises PromptError if a field that the file uses is missing.
         """
-        missing = sorted(set(self._template.input_variables) - set(fields))
+        missing = sorted(self._used - fields.keys())
         if missing:
             raise PromptError(
                 what=f"the prompt {self.origin} needs {', '.join(missing)}, which was not given",
                 why="a question with a hole in it would be asked and paid for",
                 do=f"give {', '.join(missing)}, or take the field out of the prompt",
             )
-        roles = {"system": "system", "human": "user"}
-        return [(roles[m.type], m.text) for m in self._template.format_messages(**fields)]
+        # What the template's own format_messages makes, but no message object for each.
+        return [(role, template.format(**fields)) for role, template in self.sections]
 
     def _check(self) -> None:
         before = _SECTION.split(self.text)[0].strip()
@@ -162,7 +166,7 @@ class Prompt:
                 do="write its items one a line, each beginning with `- `",
             )
         try:
-            used = set(self._template.input_variables)
+            used = self._used
         except ValueError as error:
             raise self._invalid(error) from error
         unknown = sorted(used - _FIELDS[self.name])

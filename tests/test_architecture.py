@@ -106,6 +106,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.draws",
         "gen.teachers.rehearsal.phrases",
         "gen.teachers.rehearsal.slip_words",
+        "gen.teachers.wire",
         "gen.text",
     ),
     (

@@ -54,6 +54,16 @@ def test_every_question_has_its_file_and_no_file_is_without_a_question() -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_prompt_says_what_langchains_own_template_says(name: str) -> None:
+    from langchain_core.prompts import ChatPromptTemplate
+
+    prompt, fields = load(name), dict.fromkeys(FIELDS[name], ODD)
+    template = ChatPromptTemplate.from_messages(prompt.sections, template_format="f-string")
+    roles = {"system": "system", "human": "user"}
+    assert prompt.render(**fields) == [(roles[m.type], m.text) for m in template.format_messages(**fields)]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_field_of_a_shipped_prompt_arrives_unescaped(name: str) -> None:
     fields = {field: f"[{field}] {ODD}" for field in FIELDS[name]}
     rendered = load(name).render(**fields)

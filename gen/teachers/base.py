@@ -9,8 +9,27 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
 Purpose = Literal["scenario", "exemplar", "critique", "revision", "level", "evidence"]
 Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken"]
+
+
+class Schema(dict[str, Any]):
+    """A JSON schema as it goes with thousands of asks: written out once. It is not changed any more."""
+
+    @cached_property
+    def text(self) -> str:
+        return json.dumps(self)
+
+    @cached_property
+    def canonical(self) -> str:
+        return _canonical(self)
+
+
+def schema_text(schema: Mapping[str, Any] | None) -> str:
+    """`schema` as JSON, in the order of its keys; `null` where there is none."""
+    return schema.text if isinstance(schema, Schema) else json.dumps(schema)
 
 
 @dataclass(frozen=True)
@@ -50,18 +69,12 @@ class Ask:
 
     @cached_property
     def id(self) -> str:
-        content = {
-            "model": self.model,
-            "messages": [[m.role, m.content] for m in self.messages],
-            "sampling": [
-                self.sampling.temperature,
-                self.sampling.max_tokens,
-                self.sampling.seed,
-            ],
-            "schema": self.schema,
-            "draw": self.draw,
-        }
-        text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+        # The JSON of all of it with its keys in order, put together so that the schema need not be written each time.
+        schema = self.schema.canonical if isinstance(self.schema, Schema) else _canonical(self.schema)
+        asked = _canonical({"draw": self.draw, "messages": [[m.role, m.content] for m in self.messages]})
+        sampling = [self.sampling.temperature, self.sampling.max_tokens, self.sampling.seed]
+        sampled = _canonical({"model": self.model, "sampling": sampling})
+        text = f'{asked[:-1]},{sampled[1:-1]},"schema":{schema}}}'
         return "a-" + sha256(b"ask\0" + text.encode()).hexdigest()[:32]
 
     @cached_property

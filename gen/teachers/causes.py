@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import httpx2
 import openai
 
 from .pace import heals
@@ -43,7 +44,7 @@ def may_be_billed(error: BaseException) -> bool:
     """Whether a model may have written a reply that never came: a status other than 200 says that none has."""
     if isinstance(error, openai.APIStatusError):
         return False
-    return not (isinstance(error, openai.APITimeoutError) and is_connection_trouble(error))
+    return not isinstance(error.__cause__, httpx2.ConnectError)
 
 
 def counts(error: BaseException) -> bool:
@@ -54,11 +55,6 @@ def counts(error: BaseException) -> bool:
 def is_spent(error: openai.APIStatusError) -> bool:
     """A 429 that does not pass: the account has no money left."""
     return error.status_code == 429 and error.code in ("insufficient_quota", "billing_hard_limit_reached")
-
-
-def is_connection_trouble(error: openai.APITimeoutError) -> bool:
-    """The aiohttp transport calls all trouble with a connection, a refused one too, a timeout of connecting."""
-    return type(error.__cause__).__name__ == "ConnectTimeout"
 
 
 def seconds_asked(error: BaseException) -> float | None:

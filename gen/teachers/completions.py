@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -26,7 +25,6 @@ from .causes import (
     SlowReplyError,
     can_heal,
     counts,
-    is_connection_trouble,
     is_spent,
     may_be_billed,
     seconds_asked,
@@ -35,6 +33,7 @@ from .pace import DENIED, heals, retrying
 from .rates import Rates
 from .readings import count, failed_generation, field, outcome_of
 from .troubles import Ending, Silence, lasting
+from .wire import Wire, decoded, encoded
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -84,6 +83,7 @@ class Completions:
         self._base_url = base_url
         self._settings = settings
         self._answered = 0
+        self._chat = f"{(base_url or OPENAI_URL).rstrip('/')}/chat/completions"  # in full: nothing to be joined
         self._ending = Ending()
         self._silence = Silence()
         self._key = os.environ.get("OPENAI_API_KEY", "").strip()
@@ -102,9 +102,9 @@ class Completions:
         self._client = openai.AsyncOpenAI(
             base_url=base_url or OPENAI_URL,  # given outright, or the client would ask the environment
             api_key=self._key or NO_KEY,
-            timeout=settings.timeout_seconds,  # of each read; a whole request is timed by us
+            timeout=settings.timeout_seconds,  # said to the server; it is we who time, and whole requests
             max_retries=0,
-            http_client=openai.DefaultAioHttpClient(),
+            http_client=Wire(base_url or OPENAI_URL),
         )
 
     async def close(self) -> None:
@@ -132,10 +132,6 @@ class Completions:
                         course.failed_once(self._answered)
                         raise
         except SlowReplyError as error:
-            return self._failure(course, "timeout", error)
-        except openai.APITimeoutError as error:
-            if is_connection_trouble(error):
-                return self._gave_up(course, error)
             return self._failure(course, "timeout", error)
         except openai.APIStatusError as error:
             return self._status(course, error)
@@ -199,12 +195,6 @@ class Completions:
         except TimeoutError as error:
             self._pace.timed_out(slot)
             raise SlowReplyError(f"no whole reply within {seconds:g} seconds") from error
-        except openai.APITimeoutError as error:
-            if is_connection_trouble(error):
-                self._pace.leave()
-            else:
-                self._pace.timed_out(slot)
-            raise
         except openai.APIStatusError as error:
             self._rates.heard(error.response.headers)
             if error.status_code in TOO_MUCH:
@@ -243,16 +233,16 @@ class Completions:
         schema for fields to rename, costs twice what the network does.
         """
         response = await self._client.post(
-            "/chat/completions",
+            self._chat,
             content=self._body(ask, fields),
             cast_to=httpx2.Response,
-            options={"headers": {"Content-Type": "application/json"}},
+            options={"headers": {"Content-Type": "application/json"}, "idempotency_key": ask.id},
         )
         self._rates.heard(response.headers)
         if not response.content.lstrip()[:1] == b"{":
             raise NotACompletionError(f"not a chat completion but {response.text[:200]!r}")
         try:
-            reply = json.loads(response.content)
+            reply = decoded(response.content)
         except RecursionError as error:
             raise NotACompletionError("a chat completion that is nested too deeply") from error
         if not isinstance(reply, dict):
@@ -270,7 +260,7 @@ class Completions:
         }
         if ask.sampling.temperature is not None:
             asked["temperature"] = ask.sampling.temperature
-        return json.dumps({**asked, **fields}, ensure_ascii=False).encode()
+        return encoded({**asked, **fields})
 
     def _failure(self, course: _Course, kind: Failure, error: BaseException) -> Outcome:
         """One ask's own. Raises TeacherError where it is not: nobody else gets a usable answer, either."""

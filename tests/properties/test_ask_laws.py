@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thousandfold.gen.ledger import _row
 from thousandfold.gen.settings import TeacherSettings
 from thousandfold.gen.teachers import make
-from thousandfold.gen.teachers.base import Ask, Message, Purpose, Sampling
+from thousandfold.gen.teachers.base import Ask, Message, Outcome, Purpose, Sampling, Schema
+
+from .._asks import FREE
 
 PURPOSES: tuple[Purpose, ...] = ("scenario", "exemplar", "level", "evidence")
 
@@ -40,6 +45,32 @@ asks = st.builds(
 def content(ask: Ask) -> tuple[Any, ...]:
     """What makes two asks the same question; -0.0 is written differently and may be another."""
     return (ask.model, ask.messages, repr(ask.sampling), json.dumps(ask.schema, sort_keys=True), ask.draw)
+
+
+@given(asks)
+def test_an_id_is_the_hash_of_one_json_text_however_it_is_put_together(ask: Ask) -> None:
+    sampling = [ask.sampling.temperature, ask.sampling.max_tokens, ask.sampling.seed]
+    whole = {
+        "model": ask.model,
+        "messages": [[m.role, m.content] for m in ask.messages],
+        "sampling": sampling,
+        "schema": ask.schema,
+        "draw": ask.draw,
+    }
+    text = json.dumps(whole, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    assert ask.id == "a-" + sha256(b"ask\0" + text.encode()).hexdigest()[:32]
+    if ask.schema is not None:
+        assert replace(ask, schema=Schema(ask.schema)).id == ask.id
+
+
+@given(asks)
+def test_the_ledger_holds_the_request_as_it_was_asked(ask: Ask) -> None:
+    held = zlib.decompress(_row(ask, Outcome(ask.id, text="x"), FREE)[3]).decode()
+    again = replace(ask, schema=None if ask.schema is None else Schema(ask.schema))
+    assert zlib.decompress(_row(again, Outcome(ask.id, text="x"), FREE)[3]).decode() == held
+    sampling = [ask.sampling.temperature, ask.sampling.max_tokens, ask.sampling.seed]
+    messages = [[m.role, m.content] for m in ask.messages]
+    assert held == json.dumps({"messages": messages, "sampling": sampling, "schema": ask.schema, "draw": ask.draw})
 
 
 @given(asks, asks)

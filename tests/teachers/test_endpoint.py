@@ -26,6 +26,7 @@ from thousandfold.gen.teachers.endpoint import EndpointTeacher
 from thousandfold.gen.teachers.rates import Rates
 from thousandfold.gen.teachers.rehearsal import RehearsalTeacher
 from thousandfold.gen.teachers.rehearsal.server import listen
+from thousandfold.gen.teachers.wire import decoded, encoded
 
 from .._asks import ask, asks, feed, settings
 from .._runs import Server
@@ -605,3 +606,19 @@ def test_a_teacher_that_was_closed_connects_again(rehearsal_server: Server) -> N
     first = asyncio.run(gathered(teacher, exemplar_asks(1)))
     again = asyncio.run(gathered(teacher, exemplar_asks(1)))
     assert [o.text for o in again.values()] == [o.text for o in first.values()]
+
+
+@pytest.mark.parametrize("value", [{"a": ["é", 1, None, 0.5]}, {"large": 2**70}, {"text": "\ud800"}])
+def test_a_request_is_json_of_the_same_value_however_it_is_written(value: dict[str, Any]) -> None:
+    if value.get("text"):
+        with pytest.raises(UnicodeEncodeError):
+            encoded(value)
+    else:
+        assert json.loads(encoded(value)) == value
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a": "é"}', '{"a": NaN}', '{"a": "\\ud800"}', '{"a": 1e999}', "[" * 100 + "]" * 100]
+)
+def test_a_reply_is_read_as_json_reads_it(content: str) -> None:
+    assert repr(decoded(content.encode())) == repr(json.loads(content))
