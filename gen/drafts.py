@@ -7,7 +7,7 @@ Row by row, but for the choice of the situation: it is compared with those of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ from .recipe import Recipe
 from .replies import UnreadableReplyError, read_json
 from .roster import Roster
 from .tables import DRAFTS, frame, tagged_id
-from .takeover import Question, answered, resolved
+from .takeover import Answers, Asked, Question, answered, resolved
 from .teachers.base import Ask, Purpose, request_seed
 
 Offered = list[tuple[str, float]]
@@ -59,129 +59,139 @@ async def write_drafts(
     or several with shares.
     """
     writer = Writer(seeds, recipe, teacher)
-    rows = contexts.to_dicts()
     reasks = reasks_of(recipe)
-    situation_asks, offered = await answered(_scenario_questions(rows, writer), asker, _situations, reasks=reasks)
-    begun = []
-    for row, ask in zip(rows, situation_asks, strict=True):
-        if ask.id in offered:
-            situation, problem = _situation(offered[ask.id], row, novelty, writer.tail(row))
-            begun.append(_Begun(row, ask, situation, problem))
-    # Whoever thought of the situation writes it out, and its own teacher only where that one cannot.
     reader = exemplar_reader(prose=recipe.settings.expansion.prose)
-    to_write = [draft for draft in begun if draft.problem is None]
-    questions = [
-        writer.question(
-            draft.context,
-            "exemplar",
-            partial(writer.exemplar_ask, draft.context, draft.situation),
-            first=draft.scenario_ask.model,
-        )
-        for draft in to_write
-    ]
-    asks, answers = await answered(questions, asker, reader, reasks=reasks)
-    for draft, ask in zip(to_write, asks, strict=True):
-        draft.ask = ask
-    begun = [draft for draft in begun if draft.ask is None or draft.ask.id in answers]
-    for draft in begun:
-        draft.read(answers)
+    offered = await answered(_scenario_questions(contexts, writer), asker, _situations, reasks=reasks)
+    begun: list[_Begun] = []
+
+    def to_write() -> Iterator[Question]:
+        """In context order, each with its situation; what is known by then of the contexts stands in `begun`."""
+        for place, (row, (asked, reading)) in enumerate(
+            zip(contexts.iter_rows(named=True), offered.each(), strict=False)
+        ):
+            if reading is None:
+                continue
+            situation, problem = _situation(reading, row, novelty, writer.tail(row))
+            begun.append(_Begun(place, row["id"], row["draw"], asked, situation, problem))
+            if problem is None:
+                # Whoever thought of the situation writes it out, and its own teacher only where that one cannot.
+                ask_of = partial(writer.exemplar_ask, row, situation)
+                yield writer.question(row, "exemplar", ask_of, first=asked.model)
+
+    written = await answered(to_write(), asker, reader, reasks=reasks)
+    drafts = _read(begun, written)
     if recipe.settings.expansion.revise:
-        begun = await _revised(begun, writer, asker, reader, reasks)
-    return frame((draft.row(round_number) for draft in begun), DRAFTS)
+        drafts = iter(await _revised(list(drafts), contexts, writer, asker, reader, reasks))
+    return frame((draft.row(round_number) for draft in drafts), DRAFTS)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Begun:
     """A draft on its way: what was asked for it, and what has come of that."""
 
-    context: Mapping[str, Any]
-    scenario_ask: Ask
+    place: int  # of its context in the frame
+    context_id: str
+    draw: int
+    scenario: Asked
     situation: str
     problem: str | None  # why there is no conversation, and nothing more is asked for
-    ask: Ask | None = None  # whose reply the draft is, as things stand
+    asked: Asked | None = None  # whose reply the draft is, as things stand
     reply: ExemplarReply | None = None
     finish_reason: str | None = None
-    earlier: tuple[str, ...] = ()  # asks between the situation and `ask`
+    earlier: tuple[str, ...] = ()  # asks between the situation and `asked`
 
-    @property
-    def is_revised(self) -> bool:
-        """Whether a critique is asked for: of what could be read, and not of control."""
-        return self.reply is not None and expansion.expands(self.context)
-
-    def read(self, answers: Mapping[str, Reading[ExemplarReply]]) -> None:
-        """Takes the reply to `ask` for the draft."""
-        if self.ask is not None:
-            reading = answers[self.ask.id]
-            self.finish_reason, self.reply = reading.outcome.finish_reason, reading.value
-            self.problem = reading.problem
+    def read(self, asked: Asked, reading: Reading[ExemplarReply]) -> None:
+        """Takes the reply for the draft."""
+        self.asked = asked
+        self.finish_reason, self.reply = reading.outcome.finish_reason, reading.value
+        self.problem = reading.problem
 
     def row(self, round_number: int) -> dict[str, Any]:
-        ask_id = self.ask.id if self.ask else None
+        ask_id = self.asked.id if self.asked else None
         turns = self.reply.messages if self.reply else None
         return {
-            "id": tagged_id("d", self.context["id"], self.scenario_ask.id, ask_id or "", *self.earlier),
-            "context_id": self.context["id"],
-            "draw": self.context["draw"],
+            "id": tagged_id("d", self.context_id, self.scenario.id, ask_id or "", *self.earlier),
+            "context_id": self.context_id,
+            "draw": self.draw,
             "round": round_number,
             "scenario": self.situation,
             "messages": None if turns is None else [{"role": t.role, "content": t.content.strip()} for t in turns],
             "because": self.reply.because.strip() if self.reply else None,
-            "teacher": (self.ask or self.scenario_ask).model,
+            "teacher": (self.asked or self.scenario).model,
             "finish_reason": self.finish_reason,
             "problem": self.problem,
-            "scenario_ask_id": self.scenario_ask.id,
+            "scenario_ask_id": self.scenario.id,
             "ask_id": ask_id,
             "earlier_ask_ids": list(self.earlier) or None,
         }
 
 
+def _read(begun: Sequence[_Begun], written: Answers[ExemplarReply]) -> Iterator[_Begun]:
+    """The drafts with what was written for them, but for those that the budget did not reach."""
+    replies = written.each()
+    for draft in begun:
+        if draft.problem is None:
+            asked, reading = next(replies, (draft.scenario, None))
+            if reading is None:
+                continue
+            draft.read(asked, reading)
+        yield draft
+
+
 async def _revised(
-    begun: Sequence[_Begun], writer: Writer, asker: Asker, reader: Callable[[str], ExemplarReply], reasks: Reasks
+    begun: Sequence[_Begun],
+    contexts: pl.DataFrame,
+    writer: Writer,
+    asker: Asker,
+    reader: Callable[[str], ExemplarReply],
+    reasks: Reasks,
 ) -> list[_Begun]:
     """The drafts with what came of their revision, but for those that the budget did not carry to its end.
 
     A critique that cannot be used leaves no draft: a first version alone is not what was asked for. Whoever wrote the
-    first version criticises and revises it, and another teacher only where that one cannot.
+    first version criticises and revises it, and another teacher only where that one cannot. Control is not revised.
     """
-    to_criticise = [draft for draft in begun if draft.is_revised]
-    questions = [_question(writer, draft, draft.reply) for draft in to_criticise]
-    asks, critiques = await answered(questions, asker, _critique, reasks=reasks)
+    rows = contexts.to_dicts()
+    to_criticise = [draft for draft in begun if draft.reply is not None and expansion.expands(rows[draft.place])]
+    questions = [_question(writer, rows[draft.place], draft) for draft in to_criticise]
+    critiques = await answered(questions, asker, _critique, reasks=reasks)
+    lost = {draft.place for draft in to_criticise}
     to_revise, more = [], []
-    for draft, ask in zip(to_criticise, asks, strict=True):
-        if ask.id not in critiques:
+    for draft, (asked, critique) in zip(to_criticise, critiques.each(), strict=False):
+        if critique is None:
             continue
-        assert draft.ask is not None
-        critique, before = critiques[ask.id], draft.reply
-        draft.earlier = (draft.ask.id, ask.id)
         if critique.value is not None:
-            more.append(_question(writer, draft, before, critique.value))
+            more.append(_question(writer, rows[draft.place], draft, critique.value))
             to_revise.append(draft)
-        draft.ask, draft.reply = None, None
+        else:
+            lost.remove(draft.place)
+        assert draft.asked is not None
+        draft.earlier = (draft.asked.id, asked.id)
+        draft.asked, draft.reply = None, None
         draft.problem = None if critique.problem is None else f"no critique: {critique.problem}"
-    asks_again, revisions = await answered(more, asker, reader, reasks=reasks)
-    for draft, ask in zip(to_revise, asks_again, strict=True):
-        draft.ask = ask
-        if ask.id in revisions:
-            draft.read(revisions)
-    lost = {id(d) for d, ask in zip(to_criticise, asks, strict=True) if ask.id not in critiques}
-    lost |= {id(d) for d, ask in zip(to_revise, asks_again, strict=True) if ask.id not in revisions}
-    return [draft for draft in begun if id(draft) not in lost]
+    revisions = await answered(more, asker, reader, reasks=reasks)
+    for draft, (asked, reading) in zip(to_revise, revisions.each(), strict=False):
+        if reading is not None:
+            lost.remove(draft.place)
+            draft.read(asked, reading)
+    return [draft for draft in begun if draft.place not in lost]
 
 
-def _question(writer: Writer, draft: _Begun, first: ExemplarReply | None, critique: str | None = None) -> Question:
+def _question(writer: Writer, row: Mapping[str, Any], draft: _Begun, critique: str | None = None) -> Question:
     """For a critique of the first version, or with one for its revision; asked of whoever wrote it before others."""
-    assert draft.ask is not None
-    assert first is not None
+    assert draft.asked is not None
+    assert draft.reply is not None
     if critique is None:
-        ask_of = partial(writer.critique_ask, draft.context, draft.situation, first)
+        ask_of = partial(writer.critique_ask, row, draft.situation, draft.reply)
     else:
-        ask_of = partial(writer.revision_ask, draft.context, draft.situation, first, critique)
+        ask_of = partial(writer.revision_ask, row, draft.situation, draft.reply, critique)
     purpose: Purpose = "critique" if critique is None else "revision"
-    return writer.question(draft.context, purpose, ask_of, first=draft.ask.model)
+    return writer.question(row, purpose, ask_of, first=draft.asked.model)
 
 
-def _scenario_questions(rows: Sequence[Mapping[str, Any]], writer: Writer) -> list[Question]:
-    return [writer.question(row, "scenario", partial(writer.scenario_ask, row)) for row in rows]
+def _scenario_questions(contexts: pl.DataFrame, writer: Writer) -> Iterator[Question]:
+    for row in contexts.iter_rows(named=True):
+        yield writer.question(row, "scenario", partial(writer.scenario_ask, row))
 
 
 def scenario_asks(
@@ -189,7 +199,7 @@ def scenario_asks(
 ) -> list[Ask]:
     """The first ask of each context (with its `draw`), in order: what tells whether it was begun before."""
     writer = Writer(seeds, recipe, teacher)
-    return resolved(_scenario_questions(contexts.to_dicts(), writer), asker)
+    return resolved(list(_scenario_questions(contexts, writer)), asker)
 
 
 def longest_path(recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], teacher: str | Roster) -> list[Ask]:

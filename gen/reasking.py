@@ -6,14 +6,16 @@ any other: its id is a hash of its words, so it is replayed, and its worst case 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from thousandfold.prompts import Prompt
 
 from .asking import Asker
 from .events import Event
+from .ledger import Ledger
 from .replies import UnreadableReplyError
 from .teachers.base import Ask, Message, Outcome
 from .text import storable
@@ -24,6 +26,11 @@ SHOWN_BYTES = 2000
 """Of a reply that could not be read, so much is shown to the model that wrote it: its head and its end."""
 HEAD_BYTES = 1400
 PROBLEM_BYTES = 400
+
+KEPT = 20_000
+"""Readings of one kind that are kept in memory, with their texts: some tens of megabytes."""
+READ_AT_ONCE = 100
+"""Of the others, so many are read again at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,39 +50,106 @@ class Reading(Generic[T]):
     problem: str | None = None
 
 
-async def readings_of(
-    asker: Asker, asks: Sequence[Ask], read: Callable[[str], T], *, reasks: Reasks
-) -> dict[str, Reading[T]]:
+class Readings(Mapping[str, Reading[T]]):
+    """Id of an ask → its reading, for those that the budget reached, in no order of their own.
+
+    The first `KEPT` are in memory; of the rest only what could not be read, and where else to look: it is read again
+    out of the ledger.
+    """
+
+    def __init__(self, ledger: Ledger, read: Callable[[str], T]) -> None:
+        self._ledger = ledger
+        self._read = read
+        self._kept: dict[str, Reading[T]] = {}
+        self._left: dict[str, str] = {}  # id of the first ask → that of the last, for what is not kept
+
+    def put(self, first: str, reading: Reading[T]) -> None:
+        if reading.problem is not None or len(self._kept) < KEPT:
+            self._kept[first] = reading
+        else:
+            self._left[first] = reading.outcome.ask_id
+
+    def __getitem__(self, first: str) -> Reading[T]:
+        return self._kept[first] if first in self._kept else self._again([self._left[first]])[self._left[first]]
+
+    def __contains__(self, first: object) -> bool:
+        return first in self._kept or first in self._left
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(self._kept, self._left)
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._left)
+
+    def each(self, firsts: Iterable[str]) -> Iterator[Reading[T] | None]:
+        """The reading of each, in order, or None; few at a time are in memory."""
+        left = iter(firsts)
+        while part := list(islice(left, READ_AT_ONCE)):
+            again = self._again([self._left[first] for first in part if first in self._left])
+            for first in part:
+                yield self._kept[first] if first in self._kept else again.get(self._left.get(first, ""))
+
+    def pairs(self) -> Iterator[tuple[str, Reading[T]]]:
+        """All of them; few at a time are read again."""
+        firsts = list(self)
+        return (
+            (first, reading) for first, reading in zip(firsts, self.each(firsts), strict=True) if reading is not None
+        )
+
+    def _again(self, ask_ids: Sequence[str]) -> dict[str, Reading[T]]:
+        return {ask_id: _reading(o, self._read, None) for ask_id, o in self._ledger.get_many(ask_ids).items()}
+
+
+async def readings_of(asker: Asker, asks: Iterable[Ask], read: Callable[[str], T], *, reasks: Reasks) -> Readings[T]:
     """ask id → its reading, for those asks that the budget reached, follow-ups included.
 
-    `read` raises UnreadableReplyError for a reply that is not what was asked for. Each reason is noted in the ledger.
+    `read` raises UnreadableReplyError for a reply that is not what was asked for; each is read as soon as it is in the
+    ledger, and each reason is noted there. An iterator of asks is taken from as `Asker.settle` does.
     """
-    found: dict[str, Reading[T]] = {}
-    waiting = {ask.id: ask for ask in asks}  # id of the first ask → the one that is asked now
+    found: Readings[T] = Readings(asker.ledger, read)
+    waiting: Iterable[Ask] = asks
+    firsts: dict[str, str] = {}
     reasons: dict[str, str] = {}
     for left in range(reasks.most, -1, -1):
-        outcomes = await asker.answers(list(waiting.values()))
-        unread: dict[str, str] = {}
-        following: dict[str, Ask] = {}
-        for first, ask in waiting.items():
-            outcome = outcomes.get(ask.id)
-            if outcome is None:
-                continue
-            reading = found[first] = _reading(outcome, read, reasons.get(first))
-            if outcome.text is None or reading.problem is None:
-                continue
-            unread[ask.id] = reasons[first] = reading.problem
-            if left:
-                del found[first]
-                following[first] = follow_up(ask, outcome.text, _told(reading.problem, outcome, ask), reasks)
-        if unread:
-            asker.ledger.put_unreadable(unread)
-        if not following:
+        once = _Pass(found, read, reasks if left else None, firsts, reasons)
+        await asker.settle(waiting, once.use)
+        if once.unread:
+            asker.ledger.put_unreadable(once.unread)
+        if not once.following:
             break
-        purpose = next(iter(following.values())).purpose
-        asker.tell(Event("reasked", {"purpose": purpose, "count": len(following)}))
-        waiting = following
+        waiting = again = [once.following[first] for first in sorted(once.following)]  # not in the order of arrival
+        firsts = {ask.id: first for first, ask in once.following.items()}
+        asker.tell(Event("reasked", {"purpose": again[0].purpose, "count": len(again)}))
     return found
+
+
+class _Pass(Generic[T]):
+    """Reads what comes of one set of asks: a reading, or with `reasks` a follow-up."""
+
+    def __init__(
+        self,
+        found: Readings[T],
+        read: Callable[[str], T],
+        reasks: Reasks | None,
+        firsts: Mapping[str, str],
+        reasons: dict[str, str],
+    ) -> None:
+        self._found, self._read, self._reasks = found, read, reasks
+        self._firsts = firsts  # id of a follow-up → that of the first ask
+        self._reasons = reasons  # id of the first ask → what was wrong with the last reply
+        self.unread: dict[str, str] = {}
+        self.following: dict[str, Ask] = {}
+
+    def use(self, ask: Ask, outcome: Outcome) -> None:
+        first = self._firsts.get(ask.id, ask.id)
+        reading = _reading(outcome, self._read, self._reasons.get(first))
+        if outcome.text is not None and reading.problem is not None:
+            self.unread[ask.id] = self._reasons[first] = reading.problem
+            if self._reasks is not None:
+                told = _told(reading.problem, outcome, ask)
+                self.following[first] = follow_up(ask, outcome.text, told, self._reasks)
+                return
+        self._found.put(first, reading)
 
 
 def follow_up(ask: Ask, text: str, problem: str, reasks: Reasks) -> Ask:

@@ -6,12 +6,13 @@ parked can be made again, byte for byte; what it does not hold yet goes to its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import chain, islice
+from typing import Generic, NamedTuple, TypeVar
 
 from .asking import Asker
-from .reasking import Reading, Reasks, readings_of
+from .reasking import Reading, Readings, Reasks, readings_of
 from .teachers.base import Ask
 
 T = TypeVar("T")
@@ -27,6 +28,28 @@ class Question:
     key: str  # the same in every run, whoever is asked
     order: Sequence[str]  # models, its own first
     ask_of: Callable[[str], Ask]
+
+
+class Asked(NamedTuple):
+    """The ask that was made of a question."""
+
+    id: str
+    model: str
+
+
+class Answers(Generic[T]):
+    """What came of questions: `asked`, an ask for each, in order; fewer where the budget did not reach the rest."""
+
+    def __init__(self, asked: Sequence[Asked], readings: Mapping[str, Reading[T]]) -> None:
+        self.asked = asked
+        self._readings = readings
+
+    def each(self) -> Iterator[tuple[Asked, Reading[T] | None]]:
+        """Each ask with its reading, or None where the budget did not reach it; few at a time are in memory."""
+        ids = [asked.id for asked in self.asked]
+        readings = self._readings
+        found = readings.each(ids) if isinstance(readings, Readings) else (readings.get(ask_id) for ask_id in ids)
+        return zip(self.asked, found, strict=True)
 
 
 def resolved(questions: Sequence[Question], asker: Asker) -> list[Ask]:
@@ -46,22 +69,42 @@ def resolved(questions: Sequence[Question], asker: Asker) -> list[Ask]:
 
 
 async def answered(
-    questions: Sequence[Question], asker: Asker, read: Callable[[str], T], *, reasks: Reasks
-) -> tuple[list[Ask], dict[str, Reading[T]]]:
-    """(the asks, one for each question; ask id -> reading of those that the budget reached).
+    questions: Iterable[Question], asker: Asker, read: Callable[[str], T], *, reasks: Reasks
+) -> Answers[T]:
+    """What comes of the questions. Where nobody can take over, each is taken, and its ask made, as it is sent.
 
-    Raises what `Asker.answers` raises.
+    Raises what `Asker.settle` raises.
     """
+    left = iter(questions)
+    begin = list(islice(left, 1))
+    if begin and len(begin[0].order) > 1:
+        return await _answered_by_any([*begin, *left], asker, read, reasks=reasks)
+    asked: list[Asked] = []
+
+    def asks() -> Iterator[Ask]:
+        for question in chain(begin, left):
+            ask = question.ask_of(question.order[0])
+            asked.append(Asked(ask.id, ask.model))
+            yield ask
+
+    readings = await readings_of(asker, asks(), read, reasks=reasks)
+    return Answers(asked, readings)
+
+
+async def _answered_by_any(
+    questions: Sequence[Question], asker: Asker, read: Callable[[str], T], *, reasks: Reasks
+) -> Answers[T]:
     asks = resolved(questions, asker)
     answers: dict[str, Reading[T]] = {}
     todo: list[int] = list(range(len(asks)))
     while todo:
         _note_moves([(questions[place], asks[place]) for place in todo], asker)
-        answers |= await readings_of(asker, [asks[place] for place in todo], read, reasks=reasks)
+        found = await readings_of(asker, [asks[place] for place in todo], read, reasks=reasks)
+        answers.update(found.pairs())
         todo = [place for place in todo if asks[place].id not in answers and asks[place].model in asker.parked]
         for place in todo:
             asks[place] = questions[place].ask_of(_first(questions[place], asker))
-    return asks, answers
+    return Answers([Asked(ask.id, ask.model) for ask in asks], answers)
 
 
 def _first(question: Question, asker: Asker) -> str:
