@@ -10,19 +10,19 @@ import json
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from .charges import Charge as Charge
 from .charges import Spent as Spent
 from .charges import Unpriced as Unpriced
 from .errors import DamageError, StorageError
+from .ledger_rows import OUTCOME, PUT, outcome_of, row_of
 from .ledger_schema import FORMAT, address, bring_up_to_date, format_of, read_as_newest, trouble
-from .teachers.base import Ask, Failure, Outcome, TokenLogprob, Usage, schema_text
+from .teachers.base import Ask, Outcome
 from .text import storable
 
 
@@ -61,13 +61,10 @@ class Ledger:
         with self._lock, self._guarded():
             for part in _parts(ask_ids):
                 rows = self._db.execute(
-                    "SELECT ask_id, reply, finish_reason, failure, detail, prompt_tokens, completion_tokens,"
-                    " served_model, attempts, seconds, cached_tokens, reasoning_tokens, latency, fingerprint, logprobs"
-                    " FROM outcomes"
-                    f" WHERE ask_id IN ({','.join('?' * len(part))})",
+                    f"SELECT {OUTCOME} FROM outcomes WHERE ask_id IN ({','.join('?' * len(part))})",
                     part,
                 )
-                found.update((row[0], _outcome(row)) for row in rows)
+                found.update((row[0], outcome_of(row)) for row in rows)
         return found
 
     def put_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> None:
@@ -76,21 +73,32 @@ class Ledger:
         An ask that is in the ledger already keeps its first outcome, unless that was a failure; what the
         failure counted for stays counted.
         """
-        rows = [_row(ask, outcome, charge) for ask, outcome, charge in entries]
-        with self._lock, self._guarded(), self._transaction():
-            self._db.executemany(
-                f"INSERT INTO outcomes ({_COLUMNS}) VALUES ({','.join('?' * len(_COLUMNS.split(',')))})"
-                " ON CONFLICT (ask_id) DO UPDATE SET (reply, finish_reason, failure, detail, prompt_tokens,"
-                " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts,"
-                " seconds, cached_tokens, reasoning_tokens, latency, fingerprint, logprobs, at)"
-                " = (excluded.reply, excluded.finish_reason, excluded.failure, excluded.detail,"
-                " excluded.prompt_tokens, excluded.completion_tokens, excluded.cost_microusd,"
-                " counted_tokens + excluded.counted_tokens, counted_microusd + excluded.counted_microusd,"
-                " excluded.served_model, excluded.attempts, excluded.seconds, excluded.cached_tokens,"
-                " excluded.reasoning_tokens, excluded.latency, excluded.fingerprint, excluded.logprobs, excluded.at)"
-                " WHERE outcomes.failure IS NOT NULL",
-                rows,
-            )
+        self.begin_many(entries)()
+
+    def begin_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> Callable[[], None]:
+        """`put_many` in two steps: the outcomes are written, and what is returned commits them, once, in any thread.
+
+        Writing takes microseconds and the interpreter, committing waits for the disk. A thread that wrote row by row
+        would have to win the interpreter back from a busy event loop for every row. Until the commit has ended no
+        other call of this ledger goes on.
+        """
+        rows = [row_of(ask, outcome, charge) for ask, outcome, charge in entries]
+        self._lock.acquire()
+        try:
+            with self._guarded(), self._rolled_back():
+                self._db.execute("BEGIN IMMEDIATE")
+                self._db.executemany(PUT, rows)
+        except BaseException:
+            self._lock.release()
+            raise
+        return self._commit
+
+    def _commit(self) -> None:
+        try:
+            with self._guarded(), self._rolled_back():
+                self._db.execute("COMMIT")  # on a full disk this is what fails
+        finally:
+            self._lock.release()
 
     def request(self, ask_id: str) -> tuple[str, dict[str, Any]] | None:
         """(model, request) as it was sent, or None for an unknown id."""
@@ -227,10 +235,16 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._rolled_back():
+            self._db.execute("BEGIN IMMEDIATE")
             yield
             self._db.execute("COMMIT")  # on a full disk this is what fails
+
+    @contextmanager
+    def _rolled_back(self) -> Iterator[None]:
+        """Nothing of a transaction is left where something fails."""
+        try:
+            yield
         except BaseException:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
@@ -247,86 +261,6 @@ class Ledger:
         return trouble(self.path, error)
 
 
-_COLUMNS = (
-    "ask_id, model, purpose, request, reply, finish_reason, failure, detail, prompt_tokens,"
-    " completion_tokens, cost_microusd, counted_tokens, counted_microusd, served_model, attempts, seconds,"
-    " cached_tokens, reasoning_tokens, latency, fingerprint, logprobs, follows"
-)
-
-
 def _parts(ask_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(ask_ids), 500):  # well under SQLite's limit on bound variables
         yield ask_ids[start : start + 500]
-
-
-def as_stored(outcome: Outcome) -> Outcome:
-    """`outcome` as the ledger will give it back: what UTF-8 cannot hold is replaced.
-
-    A reply is used in this form from the start, so that a first run and its replay see the same.
-    """
-    words = {
-        name: getattr(outcome, name) for name in ("text", "finish_reason", "detail", "served_model", "fingerprint")
-    }
-    clean: dict[str, Any] = {name: storable(word) for name, word in words.items() if word is not None}
-    return replace(outcome, **clean) if any(words[name] != word for name, word in clean.items()) else outcome
-
-
-def _row(ask: Ask, outcome: Outcome, charge: Charge) -> tuple[Any, ...]:
-    outcome = as_stored(outcome)
-    return (
-        ask.id,
-        ask.model,
-        ask.purpose,
-        zlib.compress(_request(ask), 1),
-        None if outcome.text is None else zlib.compress(outcome.text.encode(), 1),
-        outcome.finish_reason,
-        outcome.failure,
-        outcome.detail,
-        outcome.usage.prompt_tokens,
-        outcome.usage.completion_tokens,
-        charge.cost_microusd,
-        charge.counted_tokens,
-        charge.counted_microusd,
-        outcome.served_model,
-        outcome.attempts,
-        outcome.seconds,
-        outcome.usage.cached_tokens,
-        outcome.usage.reasoning_tokens,
-        outcome.latency_seconds,
-        outcome.fingerprint,
-        None if outcome.logprobs is None else zlib.compress(json.dumps(outcome.logprobs).encode(), 1),
-        ask.follows,
-    )
-
-
-def _request(ask: Ask) -> bytes:
-    """JSON of what was asked; the schema, which thousands of asks share, is written out once for all."""
-    asked = {
-        "messages": [[m.role, m.content] for m in ask.messages],
-        "sampling": [ask.sampling.temperature, ask.sampling.max_tokens, ask.sampling.seed],
-    }
-    return f'{json.dumps(asked)[:-1]}, "schema": {schema_text(ask.schema)}, "draw": {ask.draw}}}'.encode()
-
-
-def _outcome(row: tuple[Any, ...]) -> Outcome:
-    return Outcome(
-        ask_id=row[0],
-        text=None if row[1] is None else zlib.decompress(row[1]).decode("utf-8"),
-        finish_reason=row[2],
-        failure=cast("Failure | None", row[3]),
-        detail=row[4],
-        usage=Usage(row[5], row[6], row[10], row[11]),
-        served_model=row[7],
-        attempts=row[8],
-        seconds=row[9],
-        latency_seconds=row[12],
-        fingerprint=row[13],
-        logprobs=None if row[14] is None else _logprobs(row[14]),
-    )
-
-
-def _logprobs(packed: bytes) -> tuple[TokenLogprob, ...]:
-    return tuple(
-        TokenLogprob(token, value, tuple((other, chance) for other, chance in others))
-        for token, value, others in json.loads(zlib.decompress(packed))
-    )

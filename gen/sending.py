@@ -10,7 +10,8 @@ from .budget import Budget
 from .charges import Tally
 from .errors import TeacherError, TeacherSetUpError
 from .events import Event, OnEvent
-from .ledger import Charge, Ledger, as_stored
+from .ledger import Charge, Ledger
+from .ledger_rows import as_stored
 from .stopping import StopSignal
 from .teachers.base import Ask, Failure, Outcome, Purpose, Teacher
 
@@ -192,7 +193,8 @@ class Sending:
             group, self._arrived = self._arrived, []
             if not group:
                 continue
-            await asyncio.to_thread(self._office.ledger.put_many, group)
+            commit = asyncio.get_running_loop().run_in_executor(None, self._office.ledger.begin_many(group))
+            await asyncio.shield(commit)  # which ends in any case, or the ledger would stay locked
             self._answered += len(group)
             for ask, _, _ in group:
                 if ask.id not in self._slotless:

@@ -115,6 +115,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.calibration",
         "gen.constraints",
         "gen.content",
+        "gen.ledger_rows",
         "gen.ledger_schema",
         "gen.objective",
         "gen.references",

@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +142,17 @@ class Held(Ledger):
         self.entered = threading.Semaphore(0)
         self.may_go_on = threading.Event()
 
-    def put_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> None:
+    def begin_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> Callable[[], None]:
         group = list(entries)
         self.commits.append(len(group))
-        self.entered.release()
-        assert self.may_go_on.wait(20)
-        super().put_many(group)
+        commit = super().begin_many(group)
+
+        def commit_later() -> None:
+            self.entered.release()
+            assert self.may_go_on.wait(20)
+            commit()
+
+        return commit_later
 
 
 def test_a_slot_is_free_only_after_the_commit(tmp_path: Path) -> None:
@@ -207,11 +212,11 @@ class Full(Ledger):
 
     room = 1
 
-    def put_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> None:
+    def begin_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> Callable[[], None]:
         if not self.room:
             raise StorageError(what="disk full", why="", do="")
         self.room -= 1
-        super().put_many(entries)
+        return super().begin_many(entries)
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 64])

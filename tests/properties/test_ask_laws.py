@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thousandfold.gen.ledger import _row
+from thousandfold.gen.ledger_rows import row_of
 from thousandfold.gen.settings import TeacherSettings
 from thousandfold.gen.teachers import make
 from thousandfold.gen.teachers.base import Ask, Message, Outcome, Purpose, Sampling, Schema
@@ -65,9 +65,9 @@ def test_an_id_is_the_hash_of_one_json_text_however_it_is_put_together(ask: Ask)
 
 @given(asks)
 def test_the_ledger_holds_the_request_as_it_was_asked(ask: Ask) -> None:
-    held = zlib.decompress(_row(ask, Outcome(ask.id, text="x"), FREE)[3]).decode()
+    held = zlib.decompress(row_of(ask, Outcome(ask.id, text="x"), FREE)[3]).decode()
     again = replace(ask, schema=None if ask.schema is None else Schema(ask.schema))
-    assert zlib.decompress(_row(again, Outcome(ask.id, text="x"), FREE)[3]).decode() == held
+    assert zlib.decompress(row_of(again, Outcome(ask.id, text="x"), FREE)[3]).decode() == held
     sampling = [ask.sampling.temperature, ask.sampling.max_tokens, ask.sampling.seed]
     messages = [[m.role, m.content] for m in ask.messages]
     assert held == json.dumps({"messages": messages, "sampling": sampling, "schema": ask.schema, "draw": ask.draw})

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from thousandfold.gen.asking import Asker
 from thousandfold.gen.budget import Budget
-from thousandfold.gen.ledger import Charge, Ledger, Spent, as_stored
+from thousandfold.gen.ledger import Charge, Ledger, Spent
+from thousandfold.gen.ledger_rows import as_stored
 from thousandfold.gen.settings import BudgetSettings, Price
 from thousandfold.gen.teachers.base import Ask, Failure, Message, Outcome, Sampling, Usage
 
