@@ -33,7 +33,7 @@ from .pace import DENIED, heals, retrying
 from .rates import Rates
 from .readings import count, failed_generation, field, outcome_of
 from .troubles import Ending, Silence, lasting
-from .wire import Wire, decoded, encoded
+from .wire import LIMITS, Wire, decoded, encoded
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -117,20 +117,7 @@ class Completions:
         """The outcome of one ask. Raises TeacherError where every other ask would meet the same."""
         course = _Course(ask, answered_before=self._answered)
         try:
-            async for attempt in retrying(
-                attempts=self._settings.attempts,
-                can_heal=lambda error: can_heal(error) and (not may_be_billed(error) or self.again(ask)),
-                seconds_asked=seconds_asked,
-                counts=counts,
-                deadline_seconds=self._settings.deadline_seconds,
-                sleep=self._ending.nap,
-            ):
-                with attempt:
-                    try:
-                        reply = await self._in_a_form_it_takes(course)
-                    except Exception:
-                        course.failed_once(self._answered)
-                        raise
+            reply = await self._healed(course)
         except SlowReplyError as error:
             return self._failure(course, "timeout", error)
         except openai.APIStatusError as error:
@@ -143,6 +130,30 @@ class Completions:
         return outcome_of(
             ask, reply, attempts=course.requests, seconds=course.elapsed, latency_seconds=course.latency_seconds
         )
+
+    async def _healed(self, course: _Course) -> Mapping[str, Any]:
+        """The reply to the first try, or to one of those that tenacity allows after it has failed."""
+        failed: Exception | None = None
+        try:
+            return await self._in_a_form_it_takes(course)
+        except Exception as error:  # noqa: BLE001 - whatever it is, tenacity decides
+            failed = error
+            course.failed_once(self._answered)
+        async for attempt in retrying(
+            attempts=self._settings.attempts,
+            can_heal=lambda error: can_heal(error) and (not may_be_billed(error) or self.again(course.ask)),
+            seconds_asked=seconds_asked,
+            counts=counts,
+            deadline_seconds=self._settings.deadline_seconds,
+            elapsed=lambda: course.elapsed,
+            sleep=self._ending.nap,
+        ):
+            with attempt:
+                if failed is not None:  # the first one, as tenacity's own
+                    first, failed = failed, None
+                    raise first
+                return await self._in_a_form_it_takes(course)
+        raise AssertionError("tenacity ends with a reply or the last error")
 
     def _status(self, course: _Course, error: openai.APIStatusError) -> Outcome:
         """What an error with a status means for its ask. Raises TeacherError where others would meet the same."""
@@ -238,7 +249,7 @@ class Completions:
             cast_to=httpx2.Response,
             options={"headers": {"Content-Type": "application/json"}, "idempotency_key": ask.id},
         )
-        self._rates.heard(response.headers)
+        self._rates.heard(response.extensions[LIMITS])
         if not response.content.lstrip()[:1] == b"{":
             raise NotACompletionError(f"not a chat completion but {response.text[:200]!r}")
         try:

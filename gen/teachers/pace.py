@@ -142,15 +142,23 @@ class _ServerSaysWhen(wait_base):
 class _Patience(stop_base):
     """Stops after so many tries that count, and before a wait that would end past the deadline."""
 
-    def __init__(self, attempts: int, deadline_seconds: float, counts: Callable[[BaseException], bool]) -> None:
+    def __init__(
+        self,
+        attempts: int,
+        deadline_seconds: float,
+        counts: Callable[[BaseException], bool],
+        elapsed: Callable[[], float] | None,
+    ) -> None:
         self._left = attempts
         self._deadline_seconds = deadline_seconds
         self._counts = counts
+        self._elapsed = elapsed
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
         self._left -= error is None or self._counts(error)
-        elapsed = (retry_state.seconds_since_start or 0.0) + retry_state.upcoming_sleep
+        since = self._elapsed() if self._elapsed is not None else retry_state.seconds_since_start or 0.0
+        elapsed = since + retry_state.upcoming_sleep
         return self._left <= 0 or elapsed >= self._deadline_seconds
 
 
@@ -161,12 +169,16 @@ def retrying(
     seconds_asked: Callable[[BaseException], float | None] = lambda _: None,
     counts: Callable[[BaseException], bool] = lambda _: True,
     deadline_seconds: float = math.inf,
+    elapsed: Callable[[], float] | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncRetrying:
-    """tenacity's policy for one ask: only what can heal, at most `attempts` tries that count; then the last error."""
+    """tenacity's policy for one ask: only what can heal, at most `attempts` tries that count; then the last error.
+
+    `elapsed` gives the seconds since the ask began, where that was before this.
+    """
     return AsyncRetrying(
         sleep=sleep,
-        stop=_Patience(attempts, deadline_seconds, counts),
+        stop=_Patience(attempts, deadline_seconds, counts, elapsed),
         wait=_ServerSaysWhen(seconds_asked),
         retry=retry_if_exception(can_heal),
         reraise=True,

@@ -109,6 +109,8 @@ class Rates:
 
     def heard(self, headers: Mapping[str, str]) -> None:
         """Takes note of `x-ratelimit-*`: where nothing is left, nobody asks before the reset."""
+        if not headers:
+            return
         for kind in ("requests", "tokens"):
             limit = headers.get(f"x-ratelimit-limit-{kind}")
             if limit:

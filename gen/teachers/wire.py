@@ -17,6 +17,8 @@ import aiohttp
 import httpx2
 import orjson
 
+LIMITS = "limits"
+"""Of a response's extensions: its headers `x-ratelimit-*` as a dict, names in lower case; mostly there are none."""
 KEEPALIVE_SECONDS = 5.0  # as httpx2: many servers close an idle connection soon after
 
 
@@ -87,7 +89,15 @@ class Wire(httpx2.AsyncClient):
             raise httpx2.ConnectError(str(error)) from error
         except aiohttp.ClientError as error:
             raise httpx2.ReadError(str(error)) from error
-        return httpx2.Response(response.status, headers=response.raw_headers, content=content, request=request)
+        limits = {
+            name.decode("ascii", "replace").lower(): value.decode("ascii", "replace")
+            for name, value in response.raw_headers
+            if name[:12].lower() == b"x-ratelimit-"
+        }
+        told = {LIMITS: limits}
+        return httpx2.Response(
+            response.status, headers=response.raw_headers, content=content, request=request, extensions=told
+        )
 
     async def aclose(self) -> None:
         await super().aclose()
