@@ -1,7 +1,8 @@
 """Prints how fast asks get through: the whole drafting path of a run, beside bare clients, against one loopback server.
 
-    python benchmarks/throughput.py                 every part; about ten minutes
+    python benchmarks/throughput.py                 narrow, wide and pace; about eight minutes
     python benchmarks/throughput.py --only wide     one of them
+    python benchmarks/throughput.py --only memory   peak memory of a million asks; ten minutes more, 5 GB of disk
     python benchmarks/throughput.py --asks 4000     a quick look: start-up then weighs more
 
 The server answers each request after `--latency` seconds; the best that `at once` requests can reach is at once /
@@ -24,14 +25,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "examples" / "respect"
+AT_ONCE = 256  # in the part on memory
 SETTLED_SECONDS = 20.0  # after which the adaptive pace is measured
 PRONOUNCEABLE = (0, 3, 5, 7, 11, 13, 17, 19)  # shifts that make eight unlike words of one number
 
@@ -170,7 +173,7 @@ def bare(url: str, asks: int, at_once: int, *, kind: str) -> dict[str, Any]:
         import openai
 
         client = openai.AsyncOpenAI(
-            base_url=url, api_key="none", max_retries=0, http_client=openai.DefaultAioHttpClient()
+            base_url=url, api_key="none", max_retries=0, timeout=600, http_client=openai.DefaultAioHttpClient()
         )
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
@@ -202,12 +205,82 @@ def bare(url: str, asks: int, at_once: int, *, kind: str) -> dict[str, Any]:
     return {"asks": asks, "seconds": seconds, "cpu_ms": 1000 * cpu / asks}
 
 
+def planned(_: str, asks: int, at_once: int) -> dict[str, Any]:
+    """So many planned contexts, each asked for its situations through the asker, ledger on disk, no server."""
+    import polars as pl
+
+    from thousandfold.gen.asking import Asker
+    from thousandfold.gen.budget import Budget
+    from thousandfold.gen.contexts import plan_contexts
+    from thousandfold.gen.drafting import SituationsReply, Writer
+    from thousandfold.gen.drafts import reasks_of
+    from thousandfold.gen.ledger import Ledger, Spent
+    from thousandfold.gen.recipe import load
+    from thousandfold.gen.replies import read_json
+    from thousandfold.gen.seeds import read_seeds
+    from thousandfold.gen.takeover import answered
+
+    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as ledger:
+        recipe = load(_recipe_in(Path(folder)))
+        seeds = read_seeds(recipe)
+        few = plan_contexts(recipe, seeds, train=1000, heldout=0).drop("repeat")
+        repeats = pl.DataFrame({"repeat": range(-(-asks // 1000))}, schema={"repeat": pl.UInt16})
+        contexts = few.join(repeats, how="cross").head(asks).with_columns(draw=pl.lit(0, pl.UInt8))
+        teacher = _AtOnce(at_once)
+        budget = Budget(recipe.settings.budget, recipe.settings.prices, Spent())
+        asker = Asker(ledger=ledger, teachers={teacher.model: teacher}, budget=budget)
+        before, began, cpu = _peak_mb(), time.perf_counter(), _cpu()
+        writer = Writer(seeds, recipe, teacher.model)
+        rows = contexts.iter_rows(named=True)
+        questions = (writer.question(row, "scenario", partial(writer.scenario_ask, row)) for row in rows)
+        answers = asyncio.run(
+            answered(questions, asker, lambda text: read_json(text, SituationsReply), reasks=reasks_of(recipe))
+        )
+        taken = time.perf_counter() - began, _cpu() - cpu
+    return {
+        "asks": len(answers.ids),
+        "seconds": taken[0],
+        "cpu_ms": 1000 * taken[1] / len(answers.ids),
+        "before_mb": before,
+        "peak_mb": _peak_mb(),
+    }
+
+
+class _AtOnce:
+    """A teacher that answers every ask as it is taken."""
+
+    model = "openai:m"
+    family = "m"
+
+    def __init__(self, max_in_flight: int) -> None:
+        self.max_in_flight = max_in_flight
+        reply = json.loads(_completion(1, scenario=True))
+        self._text = reply["choices"][0]["message"]["content"]
+
+    async def answer(self, asks: AsyncIterable[Any]) -> AsyncIterator[Any]:
+        from thousandfold.gen.teachers.base import Outcome, Usage
+
+        async for ask in asks:
+            yield Outcome(ask_id=ask.id, text=self._text, finish_reason="stop", usage=Usage(900, 300))
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+
+MEMORY = "thousandfold, planned asks"
 CLIENTS: dict[str, Callable[[str, int, int], dict[str, Any]]] = {
     "thousandfold, a whole run's drafts": drafting,
     "openai, chat.completions.create": lambda *given: bare(*given, kind="create"),
     "openai, post": lambda *given: bare(*given, kind="post"),
     "aiohttp": lambda *given: bare(*given, kind="aiohttp"),
 }
+COMPARED = tuple(CLIENTS)
+CLIENTS[MEMORY] = planned
+
+
+def _peak_mb() -> float:
+    """Resident at the most, of the whole process; Linux counts in KiB, macOS in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
 
 
 def _cpu() -> float:
@@ -231,7 +304,7 @@ def compare(asked: argparse.Namespace, at_once: int) -> None:
     ideal = at_once / asked.latency
     say(f"{at_once} at once, {asked.asks} asks, {asked.latency:g} s an answer: {ideal:.0f} asks/s would be ideal")
     say(f"  {'':36} {'asks/s':>7} {'of ideal':>8} {'CPU ms':>7}")
-    found: dict[str, list[dict[str, Any]]] = {client: [] for client in CLIENTS}
+    found: dict[str, list[dict[str, Any]]] = {client: [] for client in COMPARED}
     with served(asked.latency) as url:
         for _ in range(asked.runs):
             for client, runs in found.items():
@@ -255,6 +328,19 @@ def pace(asked: argparse.Namespace) -> None:
     say(f"  refused in all: {counts['refused']} of {counts['served'] + counts['refused']} requests ({share:.2%})")
 
 
+def memory(asked: argparse.Namespace) -> None:
+    """Of a tenth of the asks and of all of them: what one more ask costs, beside its context's row."""
+    say(f"planned asks through the asker, ledger on disk, {AT_ONCE} at once, a teacher in process that answers at once")
+    say(f"  {'asks':>9} {'MB before':>9} {'MB at peak':>10} {'bytes an ask':>12} {'seconds':>8} {'CPU ms':>7}")
+    for asks in (asked.planned // 10, asked.planned):
+        run = measured(MEMORY, "", asks, AT_ONCE)
+        grown = 1e6 * (run["peak_mb"] - run["before_mb"]) / asks
+        figures = (
+            f"{run['before_mb']:9.0f} {run['peak_mb']:10.0f} {grown:12.0f} {run['seconds']:8.1f} {run['cpu_ms']:7.2f}"
+        )
+        say(f"  {run['asks']:9,} {figures}")
+
+
 def _counts(url: str) -> dict[str, int]:
     from urllib.request import urlopen
 
@@ -267,13 +353,16 @@ PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
     "narrow": lambda asked: compare(asked, 256),
     "wide": lambda asked: compare(asked, 1024),
     "pace": pace,
+    "memory": memory,
 }
+UNASKED = ("narrow", "wide", "pace")  # memory takes minutes more and gigabytes of disk
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="How fast asks get through on this machine.")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be given again")
     parser.add_argument("--asks", type=int, default=20_000, help="of every client")
+    parser.add_argument("--planned", type=int, default=1_000_000, help="asks whose memory is measured")
     parser.add_argument("--runs", type=int, default=1, help="of every client, in turn; medians are printed")
     parser.add_argument("--latency", type=float, default=0.5, help="seconds that an answer takes")
     parser.add_argument("--serve", nargs=2, metavar=("LATENCY", "TAKES"), help=argparse.SUPPRESS)
@@ -287,7 +376,7 @@ def main() -> None:
     else:
         say(f"thousandfold {version('thousandfold')}, Python {platform.python_version()}, {platform.platform()}")
         say(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} at the start, {asked.runs} runs")
-        for name in asked.only or PARTS:
+        for name in asked.only or UNASKED:
             say("")
             PARTS[name](asked)
 

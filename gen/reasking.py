@@ -27,8 +27,8 @@ SHOWN_BYTES = 2000
 HEAD_BYTES = 1400
 PROBLEM_BYTES = 400
 
-KEPT = 20_000
-"""Readings of one kind that are kept in memory, with their texts: some tens of megabytes."""
+KEPT = 10_000
+"""Readings of one kind that are kept in memory, with their texts: about twenty megabytes."""
 READ_AT_ONCE = 100
 """Of the others, so many are read again at a time."""
 
@@ -61,16 +61,21 @@ class Readings(Mapping[str, Reading[T]]):
         self._ledger = ledger
         self._read = read
         self._kept: dict[str, Reading[T]] = {}
-        self._left: dict[str, str] = {}  # id of the first ask → that of the last, for what is not kept
+        self._left: set[str] = set()  # first asks of what is not kept
+        self._later: dict[str, str] = {}  # of those that were asked again: id of the first ask → that of the last
 
     def put(self, first: str, reading: Reading[T]) -> None:
         if reading.problem is not None or len(self._kept) < KEPT:
             self._kept[first] = reading
-        else:
-            self._left[first] = reading.outcome.ask_id
+            return
+        self._left.add(first)
+        if reading.outcome.ask_id != first:
+            self._later[first] = reading.outcome.ask_id
 
     def __getitem__(self, first: str) -> Reading[T]:
-        return self._kept[first] if first in self._kept else self._again([self._left[first]])[self._left[first]]
+        if first not in self:
+            raise KeyError(first)
+        return next(reading for reading in self.each([first]) if reading is not None)
 
     def __contains__(self, first: object) -> bool:
         return first in self._kept or first in self._left
@@ -85,9 +90,9 @@ class Readings(Mapping[str, Reading[T]]):
         """The reading of each, in order, or None; few at a time are in memory."""
         left = iter(firsts)
         while part := list(islice(left, READ_AT_ONCE)):
-            again = self._again([self._left[first] for first in part if first in self._left])
+            again = self._again([self._later.get(first, first) for first in part if first in self._left])
             for first in part:
-                yield self._kept[first] if first in self._kept else again.get(self._left.get(first, ""))
+                yield self._kept.get(first) or again.get(self._later.get(first, first))
 
     def pairs(self) -> Iterator[tuple[str, Reading[T]]]:
         """All of them; few at a time are read again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Generic, NamedTuple, TypeVar
 
 from .asking import Asker
@@ -38,18 +38,22 @@ class Asked(NamedTuple):
 
 
 class Answers(Generic[T]):
-    """What came of questions: `asked`, an ask for each, in order; fewer where the budget did not reach the rest."""
+    """What came of questions: an ask for each, in order; fewer where the budget did not reach the rest."""
 
-    def __init__(self, asked: Sequence[Asked], readings: Mapping[str, Reading[T]]) -> None:
-        self.asked = asked
+    def __init__(self, ids: Sequence[str], models: Sequence[str], readings: Mapping[str, Reading[T]]) -> None:
+        """`models` are those that were asked, one for each of `ids`, or the one for all."""
+        self.ids = ids
+        self._models = models
         self._readings = readings
 
     def each(self) -> Iterator[tuple[Asked, Reading[T] | None]]:
         """Each ask with its reading, or None where the budget did not reach it; few at a time are in memory."""
-        ids = [asked.id for asked in self.asked]
         readings = self._readings
-        found = readings.each(ids) if isinstance(readings, Readings) else (readings.get(ask_id) for ask_id in ids)
-        return zip(self.asked, found, strict=True)
+        found = readings.each(self.ids) if isinstance(readings, Readings) else map(readings.get, self.ids)
+        models = self._models if len(self._models) == len(self.ids) else repeat(self._models[0])
+        return (
+            (Asked(ask_id, model), reading) for ask_id, model, reading in zip(self.ids, models, found, strict=False)
+        )
 
 
 def resolved(questions: Sequence[Question], asker: Asker) -> list[Ask]:
@@ -79,16 +83,16 @@ async def answered(
     begin = list(islice(left, 1))
     if begin and len(begin[0].order) > 1:
         return await _answered_by_any([*begin, *left], asker, read, reasks=reasks)
-    asked: list[Asked] = []
+    ids: list[str] = []
 
     def asks() -> Iterator[Ask]:
         for question in chain(begin, left):
             ask = question.ask_of(question.order[0])
-            asked.append(Asked(ask.id, ask.model))
+            ids.append(ask.id)
             yield ask
 
     readings = await readings_of(asker, asks(), read, reasks=reasks)
-    return Answers(asked, readings)
+    return Answers(ids, [question.order[0] for question in begin], readings)
 
 
 async def _answered_by_any(
@@ -104,7 +108,7 @@ async def _answered_by_any(
         todo = [place for place in todo if asks[place].id not in answers and asks[place].model in asker.parked]
         for place in todo:
             asks[place] = questions[place].ask_of(_first(questions[place], asker))
-    return Answers([Asked(ask.id, ask.model) for ask in asks], answers)
+    return Answers([ask.id for ask in asks], [ask.model for ask in asks], answers)
 
 
 def _first(question: Question, asker: Asker) -> str:

@@ -6,13 +6,13 @@ import asyncio
 import random
 import threading
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from thousandfold.gen.asking import Asker, StopSignal
+from thousandfold.gen.asking import LOOKED_UP, Asker, StopSignal
 from thousandfold.gen.budget import Budget
 from thousandfold.gen.errors import InterruptedRunError, OfflineError, StorageError, TeacherError
 from thousandfold.gen.events import Event
@@ -600,3 +600,67 @@ def test_known_costs_are_told_in_usd(ledger: Ledger) -> None:
     events: list[Event] = []
     answers(asker(ledger, Live(at_once), on_event=events.append), asks(10))
     assert sum(e.fields["cost_usd"] for e in events) == pytest.approx(10 * 30e-6, abs=1e-12)
+
+
+# ── a million asks ──
+
+
+def test_asks_are_made_shortly_before_they_are_sent(ledger: Ledger) -> None:
+    made, most_ahead = 0, 0
+    teacher = Live(at_once)
+    used: dict[str, Outcome] = {}
+
+    def lazily() -> Iterator[Ask]:
+        nonlocal made, most_ahead
+        for one in asks(1000):
+            made += 1
+            most_ahead = max(most_ahead, made - len(teacher.taken))
+            yield one
+
+    def use(one: Ask, outcome: Outcome) -> None:
+        assert one.id not in used
+        assert ledger.get_many([one.id]) == {one.id: outcome}  # it is on disk by now
+        used[one.id] = outcome
+
+    asyncio.run(asyncio.wait_for(asker(ledger, teacher, concurrency=8).settle(lazily(), use), 20))
+    assert used.keys() == {one.id for one in asks(1000)}
+    assert most_ahead <= LOOKED_UP + 8
+
+
+def test_what_a_stop_leaves_is_not_even_made(ledger: Ledger) -> None:
+    made = 0
+    stop = StopSignal()
+
+    async def answer(one: Ask) -> Outcome:
+        stop.set()
+        return reply(one)
+
+    def lazily() -> Iterator[Ask]:
+        nonlocal made
+        for one in asks(5000):
+            made += 1
+            yield one
+
+    work = asker(ledger, Live(answer), concurrency=4, stop=stop).settle(lazily(), lambda *_: None)
+    with pytest.raises(InterruptedRunError):
+        asyncio.run(asyncio.wait_for(work, 20))
+    assert made <= 2 * LOOKED_UP
+
+
+def test_of_an_iterator_what_the_ledger_holds_is_used_although_the_budget_ends_before_it(ledger: Ledger) -> None:
+    many = asks(300)
+    ledger.put_many([(one, reply(one), FREE) for one in many[250:]])
+    used: list[str] = []
+    asking = asker(ledger, Live(at_once), limits={"tokens": ledger.spent().counted_tokens + 3000})
+    asyncio.run(asking.settle(iter(many), lambda one, _: used.append(one.id)))
+    assert asking.budget.exhausted
+    assert 0 < len(set(used) - {one.id for one in many[250:]}) < 250
+    assert {one.id for one in many[250:]} < set(used)
+
+
+def test_of_an_iterator_asks_of_another_kind_come_after_the_others(ledger: Ledger) -> None:
+    one, two = asks(3), asks(3, purpose="level", draw=1)
+    mixed = [ask for pair in zip(one, two, strict=True) for ask in pair]
+    teacher = Live(at_once)
+    asyncio.run(asker(ledger, teacher, concurrency=1).settle(iter(mixed), lambda *_: None))
+    assert teacher.taken == [*one, *two]

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from thousandfold import prompts
+from thousandfold.gen import reasking
 from thousandfold.gen.asking import Asker
 from thousandfold.gen.budget import Budget
 from thousandfold.gen.events import Event
 from thousandfold.gen.ledger import Ledger
-from thousandfold.gen.reasking import SHOWN_BYTES, Reading, Reasks, follow_up, readings_of, with_follow_ups
+from thousandfold.gen.reasking import SHOWN_BYTES, Readings, Reasks, follow_up, readings_of, with_follow_ups
 from thousandfold.gen.replies import Reply, read_json, schema_of
 from thousandfold.gen.settings import BudgetSettings
 from thousandfold.gen.teachers import make
@@ -64,7 +65,7 @@ def readings(
     tokens: int | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
     offline: bool = False,
-) -> tuple[dict[str, Reading[str]], Asker]:
+) -> tuple[Readings[str], Asker]:
     asker = Asker(
         ledger=ledger,
         teachers={teacher.model: teacher},
@@ -75,6 +76,21 @@ def readings(
     )
     work = readings_of(asker, questions, read, reasks=Reasks(most, REASKS.prompt))
     return asyncio.run(asyncio.wait_for(work, 30)), asker
+
+
+def test_what_is_not_kept_in_memory_is_read_again_out_of_the_ledger(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = [ask(f"question {number}", schema=SCHEMA) for number in range(40)]
+    kept, _ = readings(Scripted(after(1)), ledger, questions)
+    monkeypatch.setattr(reasking, "KEPT", 7)
+    monkeypatch.setattr(reasking, "READ_AT_ONCE", 3)
+    found, _ = readings(Scripted(after(1)), ledger, questions, offline=True)
+    assert dict(found) == dict(kept)
+    ids = [one.id for one in questions]
+    assert list(found.each([*ids, "a-unknown"])) == [*(kept[ask_id] for ask_id in ids), None]
+    assert dict(found.pairs()) == dict(kept)
+    assert {reading.value for reading in kept.values()} == {"One"}
 
 
 @pytest.mark.parametrize("times", [0, 1, 2])
@@ -228,7 +244,7 @@ def test_over_http_each_is_one_request_more(tmp_path: Path) -> None:
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
         return web.json_response({"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 5}})
 
-    async def run(ledger: Ledger) -> dict[str, Reading[str]]:
+    async def run(ledger: Ledger) -> Readings[str]:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
