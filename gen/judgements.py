@@ -6,54 +6,34 @@ Row by row. Two asks: the level first, without reasoning; then, for texts that r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
-from pydantic import Field
-
-from thousandfold.prompts import Prompt
 
 from .asking import Asker
-from .reasking import Reading, Reasks, readings_of
-from .recipe import JudgeSettings, Rubric
-from .replies import Reply, UnreadableReplyError, read_json, schema_of, without_thoughts
+from .judge_replies import EVIDENCE_SCHEMA, TOP_LEVEL, EvidenceItem, EvidenceReply, read_evidence, read_level, verbatim
+from .judges import Judge, Panel, evidence_ask, judge_hash, level_asks, longest_judging
+from .reasking import Reading, readings_of
+from .recipe import Rubric
 from .tables import JUDGEMENTS, frame
-from .teachers.base import Ask, Message, Purpose, Sampling
-from .text import conversation_text
+from .teachers.base import Ask
 
-TOP_LEVEL = 4
-_LEVEL = re.compile(r"\s*(?:level\s*[:=]?\s*)?([0-4])(?:\s*/\s*4)?\s*\.?\s*", re.IGNORECASE)
-
-
-class EvidenceItem(Reply):
-    item: str = Field(max_length=200)
-    span: str = Field(max_length=4000)
-
-
-class EvidenceReply(Reply):
-    items: list[EvidenceItem] = Field(max_length=64)
-    reason: str = Field(default="", max_length=2000)
-
-
-EVIDENCE_SCHEMA = schema_of(EvidenceReply)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Who judges, how, and with which words."""
-
-    model: str  # identity, part of every ask's id
-    settings: JudgeSettings
-    seed: int
-    prompts: Mapping[str, Prompt]
-    reasks: int = 2  # of a reply that cannot be read
-
-    @property
-    def again(self) -> Reasks:
-        return Reasks(self.reasks, self.prompts["reask"])
+__all__ = [
+    "EVIDENCE_SCHEMA",
+    "TOP_LEVEL",
+    "EvidenceItem",
+    "EvidenceReply",
+    "Judge",
+    "Panel",
+    "evidence_ask",
+    "judge_drafts",
+    "judge_hash",
+    "level_asks",
+    "longest_judging",
+    "read_level",
+    "verbatim",
+]
 
 
 async def judge_drafts(
@@ -77,93 +57,13 @@ async def judge_drafts(
         for row, level in zip(rows, levels, strict=True)
     ]
     shown = [ask for ask in evidence_asks if ask is not None]
-    answers = await readings_of(asker, shown, _evidence_reply, reasks=judge.again)
+    answers = await readings_of(asker, shown, read_evidence, reasks=judge.again)
     return frame(
         (
             _judged(row, rubrics[row["facet"]], group, level, ask, answers, judge.model)
             for row, group, level, ask in zip(rows, asks, levels, evidence_asks, strict=True)
         ),
         JUDGEMENTS,
-    )
-
-
-def level_asks(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Judge) -> list[Ask]:
-    """`judge.samples` asks for the level, differing in their draw only."""
-    fields = {
-        "facet": rubric.facet,
-        "rubric": _rubric_text(rubric),
-        "levels": "\n".join(f"{level}: {text}" for level, text in sorted(rubric.levels.items())),
-        "conversation": conversation_text(messages),
-    }
-    samples = range(judge.settings.samples)
-    return [_ask("level", fields, judge, None, judge.settings.level_tokens, draw) for draw in samples]
-
-
-def evidence_ask(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Judge) -> Ask:
-    fields = {
-        "facet": rubric.facet,
-        "rubric": _rubric_text(rubric),
-        "items": "\n".join(f"{name}: {text}" for name, text in rubric.evidence.items()),
-        "conversation": conversation_text(messages),
-    }
-    return _ask("evidence", fields, judge, EVIDENCE_SCHEMA, judge.settings.max_tokens, 0)
-
-
-def longest_judging(rubric: Rubric, judge: Judge, *, reply_tokens: int) -> list[Ask]:
-    """The asks for one text as long as a teacher may write: what a budget must hold for judging it."""
-    longest = [{"role": "assistant", "content": "x" * 4 * reply_tokens}]
-    return [*level_asks(longest, rubric, judge), evidence_ask(longest, rubric, judge)]
-
-
-def read_level(text: str) -> int:
-    """The one digit 0 to 4 that was asked for, as `3`, `3.`, `3/4`, `level 3` or `Level: 3`, whatever the blanks.
-
-    Raises UnreadableReplyError for anything else: a second digit, words, a digit of another script.
-    """
-    found = _LEVEL.fullmatch(without_thoughts(text))
-    if found is None:
-        raise UnreadableReplyError(f"the judge was asked for one digit 0 to 4 and wrote {text.strip()[:60]!r}")
-    return int(found.group(1))
-
-
-def verbatim(
-    items: Sequence[EvidenceItem], messages: Sequence[Mapping[str, str]], rubric: Rubric
-) -> list[dict[str, str]]:
-    """The items that the rubric has and whose span stands in an assistant turn, letter for letter."""
-    said = [m["content"] for m in messages if m["role"] == "assistant"]
-    return [
-        {"item": item.item, "span": item.span}
-        for item in items
-        if item.item in rubric.evidence and item.span.strip() and any(item.span in text for text in said)
-    ]
-
-
-def _rubric_text(rubric: Rubric) -> str:
-    parts = {
-        "value": rubric.definition,
-        "in scope": rubric.in_scope,
-        "its reason": rubric.why_item,
-        "hollow twin": rubric.hollow_twin,
-        "over-expression": rubric.over_expression,
-    }
-    return "\n".join(f"{name}: {text}" for name, text in parts.items() if text)
-
-
-def _ask(
-    purpose: Purpose,
-    fields: Mapping[str, str],
-    judge: Judge,
-    schema: dict[str, Any] | None,
-    max_tokens: int,
-    draw: int,
-) -> Ask:
-    return Ask(
-        model=judge.model,
-        messages=tuple(Message(role, text) for role, text in judge.prompts[purpose].render(**fields)),
-        sampling=Sampling(judge.settings.temperature, max_tokens, judge.seed),
-        schema=schema,
-        draw=draw,
-        purpose=purpose,
     )
 
 
@@ -205,10 +105,6 @@ def _evidence(
     if reading.value is None:
         return [], f"no evidence: {reading.problem}"
     return verbatim(reading.value.items, row["messages"], rubric), reading.value.reason or None
-
-
-def _evidence_reply(text: str) -> EvidenceReply:
-    return read_json(text, EvidenceReply)
 
 
 def _row(row: Mapping[str, Any], **known: Any) -> dict[str, Any]:

@@ -160,6 +160,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "gen.budget",
         "gen.expression_report",
+        "gen.judge_replies",
         "gen.label_screen",
         "gen.labelbook",
         "gen.options",
@@ -190,6 +191,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.waiting",
     ),
     (
+        "gen.judges",
         "gen.takeover",
         "gen.teachers.rehearsal.planting",
     ),
