@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -9,9 +10,17 @@ from pydantic import Field
 
 from .recipe import Rubric
 from .replies import Reply, UnreadableReplyError, read_json, schema_of, without_thoughts
+from .teachers.base import TokenLogprob
 
 TOP_LEVEL = 4
+LEAST_MASS = 0.5
+"""So much of the probability at the level's place must lie on the five digits. With less, what a judge would say
+there is no level, and the digit that it wrote is all there is."""
+DIGITS = 6
+"""Decimals of a level: logarithms and exponentials differ between machines in the last of sixteen."""
 _LEVEL = re.compile(r"(?:level\s*[:=]?\s*)?([0-4])(?:\s*/\s*4)?\s*\.?", re.IGNORECASE)
+_BEFORE = re.compile(r"(?:level\s*[:=]?\s*)?", re.IGNORECASE)
+_BLANKS = " \t\r\n\u2581\u0120\u010a"  # the last three: how tokenizers write a blank (▁, Ġ) and a new line (Ċ)
 
 
 class EvidenceItem(Reply):
@@ -36,6 +45,44 @@ def read_level(text: str) -> int:
     if found is None:
         raise UnreadableReplyError(f"the judge was asked for one digit 0 to 4 and wrote {text.strip()[:60]!r}")
     return int(found.group(1))
+
+
+def expected_level(tokens: Sequence[TokenLogprob] | None, level: int) -> tuple[float | None, str | None]:
+    """(the mean of the levels 0 to 4 by their probabilities at the place of the digit `level`, why there is none).
+
+    Probabilities of one digit with and without a blank before it are added up, and those of the five levels brought to
+    a sum of 1 (G-Eval, 2303.16634; the mean of the distribution beats its mode, 2503.03064). Both are None where no
+    log-probabilities were given.
+    """
+    if not tokens:
+        return None, None
+    place = _place(tokens, level)
+    if place is None:
+        return None, "its log-probabilities are not those of what it wrote"
+    known = {place.token: place.logprob, **dict(place.alternatives)}
+    parts = [0.0] * (TOP_LEVEL + 1)
+    for token, logprob in sorted(known.items()):
+        digit = token.strip(_BLANKS)
+        if digit in _LEVELS:
+            parts[int(digit)] += math.exp(min(0.0, logprob))
+    mass = sum(parts)
+    if mass < LEAST_MASS:
+        return None, f"the five levels hold {mass:.2f} of the probability, less than {LEAST_MASS}"
+    return round(sum(number * part for number, part in enumerate(parts)) / mass, DIGITS), None
+
+
+_LEVELS = frozenset("01234")
+
+
+def _place(tokens: Sequence[TokenLogprob], level: int) -> TokenLogprob | None:
+    """The token in which the level was written: the first of that digit with nothing before it but what may be."""
+    before = ""
+    for token in tokens:
+        is_level = token.token.strip(_BLANKS) == str(level)
+        if is_level and _BEFORE.fullmatch(without_thoughts(before).strip(_BLANKS)):
+            return token
+        before += token.token
+    return None
 
 
 def read_evidence(text: str) -> EvidenceReply:

@@ -40,12 +40,20 @@ class Panel:
     median throws two away. Who stands apart from the others is shown by the range instead.
     """
 
-    judges: tuple[Judge, ...]
+    judges: tuple[Judge, ...]  # one at least
     least: int | None = None  # judges that must have scored a text; None: every one of them
 
     @classmethod
     def of(cls, judge: Judge | Panel) -> Panel:
         return judge if isinstance(judge, Panel) else cls((judge,))
+
+    @property
+    def model(self) -> str:
+        return ", ".join(judge.model for judge in self.judges)
+
+    @property
+    def again(self) -> Reasks:
+        return self.judges[0].again
 
     @property
     def needed(self) -> int:
@@ -60,8 +68,8 @@ def level_asks(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Jud
         "levels": "\n".join(f"{level}: {text}" for level, text in sorted(rubric.levels.items())),
         "conversation": conversation_text(messages),
     }
-    samples = range(judge.settings.samples)
-    return [_ask("level", fields, judge, None, judge.settings.level_tokens, draw) for draw in samples]
+    first = _ask("level", fields, judge, None, judge.settings.level_tokens)
+    return [first, *(replace(first, draw=draw) for draw in range(1, judge.settings.samples))]
 
 
 def evidence_ask(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Judge) -> Ask:
@@ -72,13 +80,17 @@ def evidence_ask(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: J
         "items": "\n".join(f"{name}: {text}" for name, text in rubric.evidence.items()),
         "conversation": conversation_text(messages),
     }
-    return _ask("evidence", fields, judge, EVIDENCE_SCHEMA, judge.settings.max_tokens, 0)
+    return _ask("evidence", fields, judge, EVIDENCE_SCHEMA, judge.settings.max_tokens)
 
 
-def longest_judging(rubric: Rubric, judge: Judge, *, reply_tokens: int) -> list[Ask]:
+def longest_judging(rubric: Rubric, judge: Judge | Panel, *, reply_tokens: int) -> list[Ask]:
     """The asks for one text as long as a teacher may write: what a budget must hold for judging it."""
     longest = [{"role": "assistant", "content": "x" * 4 * reply_tokens}]
-    return [*level_asks(longest, rubric, judge), evidence_ask(longest, rubric, judge)]
+    return [
+        ask
+        for member in Panel.of(judge).judges
+        for ask in (*level_asks(longest, rubric, member), evidence_ask(longest, rubric, member))
+    ]
 
 
 def judge_hash(judge: Judge | Panel, rubric: Rubric) -> str:
@@ -134,13 +146,11 @@ def _ask(
     judge: Judge,
     schema: dict[str, Any] | None,
     max_tokens: int,
-    draw: int,
 ) -> Ask:
     return Ask(
         model=judge.model,
         messages=tuple(Message(role, text) for role, text in judge.prompts[purpose].render(**fields)),
         sampling=Sampling(judge.settings.temperature, max_tokens, judge.seed),
         schema=schema,
-        draw=draw,
         purpose=purpose,
     )
