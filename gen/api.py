@@ -20,7 +20,7 @@ from .expansion import writing_asks
 from .judgements import Judge, judge_drafts
 from .ledger import Ledger
 from .measured import TOLD
-from .models import judge_spec, made, models_of
+from .models import judge_count, made, models_of
 from .options import load_with
 from .output import Output
 from .recipe import JudgeSettings, Recipe, Rubric, TeacherSettings, load_rubric
@@ -58,7 +58,7 @@ def run(
     *,
     size: int | None = None,
     teacher: str | Teacher | BaseChatModel | Sequence[str | Teacher | BaseChatModel] | None = None,
-    judge: str | Teacher | BaseChatModel | None = None,
+    judge: str | Teacher | BaseChatModel | Sequence[str | Teacher | BaseChatModel] | None = None,
     budget: float | None = None,
     budget_tokens: int | None = None,
     out: str | Path | None = None,
@@ -72,9 +72,9 @@ def run(
     """The main job: the recipe directory in, a release out.
 
     Every option replaces the recipe's own setting. `teacher` and `judge` may be a SPEC, a Teacher, or any
-    LangChain chat model; `teacher` also a list of them, who then write equal shares. `stop` ends the run early,
-    keeping what is in flight; `names` says how options are called in messages. Outcomes 0, 3 (budget) and 4 (quotas)
-    return; all else raises a ThousandfoldError.
+    LangChain chat model; also a list of them: teachers then write equal shares, and a score is the judges' mean.
+    `stop` ends the run early, keeping what is in flight; `names` says how options are called in messages. Outcomes 0,
+    3 (budget) and 4 (quotas) return; all else raises a ThousandfoldError.
     """
     options = {
         "size": size,
@@ -115,7 +115,7 @@ def run(
         "cached_share": cached_share,
         "rounds": result.state.rounds,
         "certificate": round(result.selection.certificate, 4),
-        "judged": "unchecked" if models.judge else "unjudged",
+        "judged": "unchecked" if models.judges else "unjudged",
         "funnel": result.funnel,
         "shortfalls": result.selection.shortfalls.to_dicts(),
         **result.state.so_far.as_dict(),
@@ -288,10 +288,10 @@ class _Counted:
 
 def expected_asks(recipe: Recipe) -> int:
     """Asks of a run in which no draft is dropped: those that write, and those of the judge for training's."""
-    judging = recipe.settings.judge.samples + 1
+    judging = sum(judge.samples + 1 for judge in recipe.judges) if judge_count(recipe) else 0
     train, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
     writing = writing_asks(recipe.settings.expansion)
-    return train * (writing + (judging if judge_spec(recipe) else 0)) + heldout * writing
+    return train * (writing + judging) + heldout * writing
 
 
 @contextmanager

@@ -63,6 +63,14 @@ class JudgeSettings(_ModelSettings):
     evidence_from: float = Field(default=2.0, ge=0, le=4)  # spans are asked for texts of at least this level
 
 
+class PanelSettings(Part):
+    """How several judges make one score: the mean of their levels."""
+
+    # Judges that must have given a text a level, or it is unscored; None: every one. With fewer than all, scores of
+    # texts on which a strict judge is silent are higher than those of others.
+    least: int | None = Field(default=None, ge=1)
+
+
 class ContextSettings(Part):
     strength: Literal["auto", 1, 2, 3, 4] = "auto"
     forbid: tuple[Annotated[dict[str, str], Field(min_length=1)], ...] = ()
@@ -187,6 +195,10 @@ class Settings(Part):
     teacher: TeacherSettings = TeacherSettings()
     teachers: tuple[ShareSettings, ...] = ()  # several, in place of the one
     judge: JudgeSettings = JudgeSettings()
+    judges: tuple[JudgeSettings, ...] = ()  # several of different families, in place of the one
+    panel: PanelSettings = PanelSettings()
+    # Pattern of a model's name, with * and ? -> its family, before the table of patterns that comes with the package.
+    families: dict[Annotated[str, Field(min_length=1)], Annotated[str, Field(pattern=NAME)]] = {}
     contexts: ContextSettings = ContextSettings()
     heldout: HeldoutSettings = HeldoutSettings()
     drafts: DraftSettings = DraftSettings()
