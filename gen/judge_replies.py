@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
+from .quoting import quoted
 from .recipe import Rubric
 from .replies import Reply, UnreadableReplyError, read_json, schema_of, without_thoughts
 from .teachers.base import TokenLogprob
@@ -92,10 +93,24 @@ def read_evidence(text: str) -> EvidenceReply:
 def verbatim(
     items: Sequence[EvidenceItem], messages: Sequence[Mapping[str, str]], rubric: Rubric
 ) -> list[dict[str, str]]:
-    """The items that the rubric has and whose span stands in an assistant turn, letter for letter."""
-    said = [m["content"] for m in messages if m["role"] == "assistant"]
-    return [
-        {"item": item.item, "span": item.span}
-        for item in items
-        if item.item in rubric.evidence and item.span.strip() and any(item.span in text for text in said)
-    ]
+    """The items that the rubric has and whose span stands in an assistant turn, letter for letter.
+
+    A judge copies what it is shown, in which marks of ours are neutralised: the span is that of the turn itself.
+    """
+    said = [(m["content"], quoted(m["content"])) for m in messages if m["role"] == "assistant"]
+    found = []
+    for item in items:
+        span = _span(item.span, said) if item.item in rubric.evidence and item.span.strip() else None
+        if span is not None:
+            found.append({"item": item.item, "span": span})
+    return found
+
+
+def _span(span: str, said: Sequence[tuple[str, str]]) -> str | None:
+    for text, shown in said:
+        place = shown.find(span)
+        if span in text:
+            return span
+        if place >= 0:
+            return text[place : place + len(span)]
+    return None
