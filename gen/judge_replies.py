@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import Field
 
@@ -87,7 +89,31 @@ def _place(tokens: Sequence[TokenLogprob], level: int) -> TokenLogprob | None:
 
 
 def read_evidence(text: str) -> EvidenceReply:
-    return read_json(text, EvidenceReply)
+    """The evidence as JSON. Raises UnreadableReplyError where there is none, or more than one and they differ."""
+    reply = read_json(text, EvidenceReply)
+    if len(_objects(without_thoughts(text))) > 1:
+        raise UnreadableReplyError("several JSON objects in the reply, and none says which is meant")
+    return reply
+
+
+_MOST_OBJECTS = 50
+
+
+def _objects(text: str) -> list[Any]:
+    """The different objects with items in a text, those of the first so many that begin there."""
+    found: list[Any] = []
+    decoder, place = json.JSONDecoder(strict=False), text.find("{")
+    for _ in range(_MOST_OBJECTS):
+        if place < 0:
+            break
+        try:
+            value, end = decoder.raw_decode(text, place)
+        except (ValueError, RecursionError):
+            value, end = None, place + 1
+        if isinstance(value, dict) and "items" in value and value not in found:
+            found.append(value)
+        place = text.find("{", end)
+    return found
 
 
 def verbatim(

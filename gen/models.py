@@ -81,7 +81,7 @@ def models_of(recipe: Recipe, teacher: Any, judge: Any) -> Models:
         made(one or told.model, told, concurrency=told.concurrency or settings.run.concurrency)
         for one, told in zip(objects, recipe.teachers, strict=True)
     )
-    _check_identities(teachers, "teachers", "name it once, with the share of both")
+    check_identities(teachers, "teachers", "name it once, with the share of both")
     specs = zip(_objects(judge, len(recipe.judges)), judge_specs(recipe), recipe.judges, strict=True)
     judges = tuple(
         made(
@@ -90,7 +90,7 @@ def models_of(recipe: Recipe, teacher: Any, judge: Any) -> Models:
         for one, spec, told in specs
         if one is not None or spec is not None
     )
-    _check_identities(judges, "judges", "name it once")
+    check_identities(judges, "judges", "name it once")
     roster = Roster([Writer(one.model, told) for one, told in zip(teachers, recipe.teachers, strict=True)])
     models = Models(teachers, judges, roster, families_of((*teachers, *judges), settings.families))
     check_families(teachers, judges, models.families)
@@ -157,7 +157,8 @@ def _is_rehearsal(model: Teacher) -> bool:
     return model.family in ("rehearsal-teacher", "rehearsal-judge")
 
 
-def _check_identities(models: Sequence[Teacher], role: str, do: str) -> None:
+def check_identities(models: Sequence[Teacher], role: str, do: str) -> None:
+    """Raises RecipeError where two of the `role` (`teachers`, `judges`) are one model."""
     counts = Counter(model.model for model in models)
     twice = [model for model, count in counts.items() if count > 1]
     if twice:

@@ -237,6 +237,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "gen.checkup",
         "gen.descent",
+        "gen.frame_judging",
         "gen.judge_command",
         "gen.paths",
         "gen.state",
