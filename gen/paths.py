@@ -12,16 +12,25 @@ from .charges import Spent
 from .drafts import longest_path, reasks_of
 from .expansion import writing_asks
 from .forecast import Forecast, assumed
-from .judgements import Judge, longest_judging
+from .judgements import Judge, Panel, longest_judging
 from .models import Models
 from .reasking import with_follow_ups
-from .recipe import Recipe
+from .recipe import JudgeSettings, Recipe
 from .roster import Roster
 from .teachers.base import Ask, Teacher
 
 
-def judge_of(recipe: Recipe, judge: Teacher) -> Judge:
-    return Judge(judge.model, recipe.settings.judge, recipe.settings.seed, recipe.prompts, recipe.settings.run.reasks)
+def judge_of(recipe: Recipe, judge: Teacher, told: JudgeSettings | None = None) -> Judge:
+    """`judge` with the recipe's prompts, and with its settings `told`; without, with those of the recipe's first."""
+    settings = recipe.settings
+    return Judge(judge.model, told or recipe.judges[0], settings.seed, recipe.prompts, settings.run.reasks)
+
+
+def panel_of(recipe: Recipe, models: Models) -> Panel | None:
+    """The judges of a run; None: unjudged."""
+    told = zip(models.judges, recipe.judges, strict=True) if models.judges else ()
+    judges = tuple(judge_of(recipe, judge, settings) for judge, settings in told)
+    return Panel(judges, recipe.settings.panel.least) if judges else None
 
 
 def paths_of(
@@ -29,9 +38,9 @@ def paths_of(
 ) -> list[tuple[float, list[Ask]]]:
     """(share of all contexts, asks to write and to judge one draft), for each teacher; the shares sum to 1."""
     judging: list[Ask] = []
-    if models.judge is not None:
-        rubric, judge = recipe.rubrics[context["facet"]], judge_of(recipe, models.judge)
-        judging = longest_judging(rubric, judge, reply_tokens=models.roster.max_tokens)
+    if panel := panel_of(recipe, models):
+        rubric = recipe.rubrics[context["facet"]]
+        judging = longest_judging(rubric, panel, reply_tokens=models.roster.max_tokens)
     return [
         (models.roster.shares[writer.model], longest_path(recipe, seeds, context, Roster([writer])) + judging)
         for writer in models.roster.writers

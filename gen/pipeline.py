@@ -32,7 +32,7 @@ from .ledger import Ledger
 from .measured import TOLD, measured_facts
 from .models import Models, budget_of
 from .output import Output
-from .paths import forecast_of, judge_of, paths_of
+from .paths import forecast_of, panel_of, paths_of
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
 from .rounds import next_round
@@ -287,8 +287,7 @@ async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
     desk.on_event(Event("verdicts", {"kept": kept.height, "dropped": dict(dropped.most_common())}))
     train = kept.filter(pl.col("split") == "train")
     desk.on_event(Event("room", {"name": "judgements", "total": train.height}))
-    judge = judge_of(recipe, desk.models.judge) if desk.models.judge else None
-    judgements = await judge_drafts(train, recipe.rubrics, desk.asker, judge)
+    judgements = await judge_drafts(train, recipe.rubrics, desk.asker, panel_of(recipe, desk.models))
     state.judgements = pl.concat([state.judgements, judgements])
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_core.prompts import ChatPromptTemplate
 
-__all__ = ["NAMES", "Prompt", "PromptError", "as_data", "load"]
+__all__ = ["NAMES", "TAGS", "Prompt", "PromptError", "as_data", "load"]
 
 NAMES = (
     "checkup",
@@ -68,7 +68,7 @@ _FIELDS: dict[str, set[str]] = {
 }
 """What the rooms can fill in; a prompt may use fewer, never others."""
 
-_TAGS = (
+TAGS = (
     "card",
     "conversation",
     "critique",
@@ -83,7 +83,7 @@ _TAGS = (
     "situation",
     "value",
 )
-_OUR_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(_TAGS)})(?:[\s/][^<>]*)?>)", re.IGNORECASE)
+_OUR_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(TAGS)})(?:[\s/][^<>]*)?>)", re.IGNORECASE)
 _SECTION = re.compile(r"^## (system|user)[ \t]*$", re.MULTILINE)
 
 

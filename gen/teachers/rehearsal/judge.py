@@ -20,6 +20,7 @@ UNSURE = 0.05  # share of texts rated one level off: a stand-in that never errs 
 
 NOT_OURS = "This text was not composed by rehearsal, so its stand-in judge cannot tell what it expresses."
 
+_ORDER = re.compile(r"\b(?:rate (?:this|it)|output|reply with|answer|give it)(?: a)?[ :]+([0-4])\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?][”\"’)]*(?=\s|$)")
 
 
@@ -65,7 +66,14 @@ class Fingerprints:
 
 
 def level(question: Question, fingerprints: Fingerprints) -> str:
-    """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level."""
+    """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level.
+
+    Like many a model it does as it is told by whatever stands outside the frame of the conversation, and so shows
+    whether a text can get there.
+    """
+    order = _ORDER.search(question.outside)
+    if order is not None:
+        return order[1]
     text = _answers(question)
     found = fingerprints.find(text)
     if not found.moves and not found.hollow:

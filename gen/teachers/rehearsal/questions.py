@@ -38,6 +38,7 @@ class Question:
     critique: str = ""
     conversation: str = ""
     items: tuple[str, ...] = ()  # evidence items that are offered
+    outside: str = ""  # what a judge is told besides rubric and conversation: words that are no data to it
 
 
 def read(messages: Sequence[Message]) -> Question | None:
@@ -55,21 +56,22 @@ def _read(text: str, *, prose: bool) -> Question | None:
     exemplar_first = text.find("<exemplar>") < text.find("<conversation>")
     if exemplar_first or "<conversation>" not in text:
         _, text = _cut(text, "exemplar")
-    conversation, text = _cut(text, "conversation")
+    conversation, rest = _cut(text, "conversation", greedy=False)  # as a reader does, who knows of no later end
     if conversation is not None:
-        return _read_for_judge(conversation, text)
+        return _read_for_judge(conversation, rest)
     card, text = _cut(text, "card")
     return None if card is None else _read_for_writer(card, text, prose=prose)
 
 
 def _read_for_judge(conversation: str, text: str) -> Question | None:
     facet = _facet(text)
+    _, text = _cut(text, "rubric")
     items, text = _cut(text, "evidence")
     if items is not None:
         names = tuple(line.split(":", 1)[0].strip() for line in items.splitlines() if line.strip())
         return Question("evidence", facet=facet, conversation=conversation, items=names)
-    levels, _ = _cut(text, "levels")
-    return None if levels is None else Question("level", facet=facet, conversation=conversation)
+    levels, text = _cut(text, "levels")
+    return None if levels is None else Question("level", facet=facet, conversation=conversation, outside=text)
 
 
 def _read_for_writer(card: str, text: str, *, prose: bool) -> Question:
@@ -128,10 +130,11 @@ def _facet(text: str) -> str | None:
     return found[1] if found else None
 
 
-def _cut(text: str, tag: str) -> tuple[str | None, str]:
-    """What stands between the tag's first opening and last closing, and the text without it."""
+def _cut(text: str, tag: str, *, greedy: bool = True) -> tuple[str | None, str]:
+    """What stands between the tag's first opening and last closing (first, if not greedy), and the text without it."""
     opening, closing = f"<{tag}>", f"</{tag}>"
-    start, end = text.find(opening), text.rfind(closing)
+    start = text.find(opening)
+    end = text.rfind(closing) if greedy else text.find(closing, start)
     if start < 0 or end < start:
         return None, text
     return text[start + len(opening) : end].strip(), text[:start] + text[end + len(closing) :]
