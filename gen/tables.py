@@ -84,6 +84,18 @@ SELECTION: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 
+LADDERS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "context_id": pl.String,
+    "facet": pl.String,
+    "kind": pl.String,  # genuine | hollow | violating | over_done
+    "messages": MESSAGES,  # the draft's, but for its last turn; null where there is no text
+    "ask_id": pl.String,  # null for genuine, which is the draft
+    "draft_id": pl.String,
+    "reason": pl.String,  # null, or why there is no text
+    "split": pl.String,  # train | heldout
+}
+
 RESERVED_AXES = frozenset({*SEEDS, *CONTEXTS, *DRAFTS, *VERDICTS, *JUDGEMENTS, *SELECTION} - {"facet"})
 """Names that an axis may not take, because a table has a column of that name. Nor may one begin with an
 underscore: so are columns named that a room adds to a frame for its own use."""

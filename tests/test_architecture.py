@@ -181,6 +181,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.label_sheet",
         "gen.teachers.endpoint",
         "gen.teachers.rehearsal.copies",
+        "gen.teachers.rehearsal.rungs",
     ),
     (
         "gen.commands",
@@ -195,6 +196,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.drafting",
+        "gen.ladders",
         "gen.teachers.rehearsal.reply",
     ),
     # The rooms: one floor, so that none knows another.
