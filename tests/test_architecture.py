@@ -155,6 +155,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.output",
         "gen.recipe",
         "gen.teachers.rehearsal.faults",
+        "gen.teachers.rehearsal.rungs",
         "gen.teachers.rehearsal.writer",
     ),
     (
@@ -181,7 +182,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.label_sheet",
         "gen.teachers.endpoint",
         "gen.teachers.rehearsal.copies",
-        "gen.teachers.rehearsal.rungs",
     ),
     (
         "gen.commands",
