@@ -17,7 +17,7 @@ from .scenes import Scene
 USUAL_WORDS, USUAL_PARAGRAPHS = 200, 4  # of a genuine answer, where a prompt does not say
 
 # How often an answer hands over words to be sent, or quotes the work: as often as genuine ones do.
-HANDED_OVER, HANDED_OVER_ELSE = 0.9, 0.3
+HANDED_OVER, HANDED_OVER_ELSE = 0.85, 0.22
 QUOTING = 0.7
 
 
