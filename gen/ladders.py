@@ -23,7 +23,7 @@ from .recipe import Recipe
 from .replies import Reply, UnreadableReplyError, read_json, schema_of
 from .roster import Roster
 from .tables import LADDERS, frame, tagged_id
-from .takeover import Question, answered
+from .takeover import Question, answered, resolved
 from .teachers.base import Ask, Message
 from .text import conversation_text
 
@@ -104,16 +104,34 @@ async def write_ladders(
     `teacher` is one model, or several: then whoever wrote a draft writes its ladder too, and another only where that
     one cannot. Raises what `Asker.answers` raises.
     """
-    roster = Roster.alone(teacher, recipe) if isinstance(teacher, str) else teacher
-    writer = _Writer(recipe, roster)
+    writer = _Writer(recipe, teacher)
     known = {row["id"]: row for row in contexts.to_dicts()}
-    rungs = [_Rung(draft, known[draft["context_id"]], kind) for draft in drafts.to_dicts() for kind in kinds]
+    rungs = _rungs(drafts, known, kinds)
     to_ask = [rung for rung in rungs if rung.problem is None]
-    reasks = Reasks(recipe.settings.run.reasks, recipe.prompts["reask"])
+    reasks = reasks_of(recipe)
     asks, readings = await answered([writer.question(rung) for rung in to_ask], asker, _answer, reasks=reasks)
     for rung, ask in zip(to_ask, asks, strict=True):
         rung.take(ask, readings.get(ask.id))
     return frame(_rows(drafts, known, rungs), LADDERS)
+
+
+def ladder_asks(
+    drafts: pl.DataFrame,
+    contexts: pl.DataFrame,
+    recipe: Recipe,
+    asker: Asker,
+    *,
+    teacher: str | Roster,
+    kinds: Sequence[str] = KINDS,
+) -> list[Ask]:
+    """What `write_ladders` will ask first, in order."""
+    writer = _Writer(recipe, teacher)
+    rungs = _rungs(drafts, {row["id"]: row for row in contexts.to_dicts()}, kinds)
+    return resolved([writer.question(rung) for rung in rungs if rung.problem is None], asker)
+
+
+def reasks_of(recipe: Recipe) -> Reasks:
+    return Reasks(recipe.settings.run.reasks, recipe.prompts["reask"])
 
 
 def longest_ask(recipe: Recipe, context: Mapping[str, Any], teacher: Roster, kind: Kind = "hollow") -> Ask:
@@ -145,6 +163,10 @@ class _Rung:
         if self.answer is not None:
             turns = [*self.draft["messages"][:-1], {"role": "assistant", "content": self.answer}]
         return _row(self.draft, self.context, self.kind, turns, self.problem, self.ask)
+
+
+def _rungs(drafts: pl.DataFrame, contexts: Mapping[str, Mapping[str, Any]], kinds: Sequence[str]) -> list[_Rung]:
+    return [_Rung(draft, contexts[draft["context_id"]], kind) for draft in drafts.to_dicts() for kind in kinds]
 
 
 def _lacks(draft: Mapping[str, Any]) -> str | None:
@@ -196,10 +218,10 @@ def _row(
 class _Writer:
     """Renders the asks of this room. What is the same for a facet stands first, so that a prefix cache can hold it."""
 
-    def __init__(self, recipe: Recipe, roster: Roster) -> None:
+    def __init__(self, recipe: Recipe, teacher: str | Roster) -> None:
         self._recipe = recipe
-        self._roster = roster
-        self._samplings = {writer.model: writer.sampling(recipe.settings.seed) for writer in roster.writers}
+        self._roster = Roster.alone(teacher, recipe) if isinstance(teacher, str) else teacher
+        self._samplings = {writer.model: writer.sampling(recipe.settings.seed) for writer in self._roster.writers}
 
     def question(self, rung: _Rung) -> Question:
         order = self._roster.order(rung.draft["context_id"])

@@ -204,6 +204,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.contexts",
         "gen.drafts",
         "gen.judgements",
+        "gen.pairs",
         "gen.release",
         "gen.seeds",
         "gen.selection",
@@ -220,6 +221,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",
         "gen.tics_report",
+        "gen.twins",
     ),
     (
         "gen.card",

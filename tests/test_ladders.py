@@ -104,7 +104,7 @@ def test_concurrency_and_replay_change_nothing(
     with Ledger(tmp_path / "one.sqlite") as one, Ledger(tmp_path / "many.sqlite") as many:
         first = ladders(some, respect, one, concurrency=1)
         assert ladders(some, respect, many).equals(first)
-        silent = Scripted(lambda ask: "no", model=CLEAN.model)
+        silent = Scripted(broken, model=CLEAN.model)
         assert ladders(some, respect, one, silent).equals(first)
         assert silent.asked == []
 
@@ -171,11 +171,12 @@ def test_what_a_conversation_says_cannot_end_its_own_quotation(
 
 
 def broken(ask: Ask) -> str | Outcome:
-    return {
+    said: dict[str, str | Outcome] = {
         "hollow": "I would rather not.",
         "violating": Outcome(ask.id, failure="refused", detail="not that"),
         "over_done": json.dumps({"answer": "  \n"}),
-    }[ask.purpose]
+    }
+    return said[ask.purpose]
 
 
 def test_a_reply_that_is_no_answer_is_a_row_with_its_reason(
