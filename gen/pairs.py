@@ -31,6 +31,8 @@ from .recipe import Recipe
 from .tables import PAIRS, frame
 from .tics import FAMILIES, family_caps, with_families
 
+PATH = "formats/preference/pairs.jsonl"
+
 MOST_COPIED = 0.3
 """As for an answer that echoes what it was made from."""
 COPY_NGRAM = 5

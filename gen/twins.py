@@ -18,13 +18,11 @@ import polars as pl
 from .asking import Asker
 from .events import Event
 from .ladders import NOT_REACHED, ladder_asks, reasks_of, write_ladders
-from .pairs import match_pairs, pair_facts, pair_lines
+from .pairs import PATH, match_pairs, pair_facts, pair_lines
 from .reasking import with_follow_ups
 from .recipe import Recipe
 from .roster import Roster
-from .tables import PAIRS, frame
-
-PATH = "formats/preference/pairs.jsonl"
+from .tables import LADDERS, PAIRS, frame
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,15 @@ async def write_twins(
     if not chosen.height:
         return Twins(frame([], PAIRS), selected, recipe)
     asker.tell(Event("room", {"name": "twins", "total": chosen.height}))
-    now = _affordable(chosen, contexts, recipe, asker, roster)
-    ladders = await write_ladders(chosen.head(now), contexts, recipe, asker, teacher=roster, kinds=["hollow"])
-    pairs = match_pairs(ladders, recipe)
-    later = [_not_asked(row) for row in chosen.slice(now).to_dicts()]
-    asker.budget.exhausted |= bool(later)
-    pairs = pl.concat([pairs, frame(later, PAIRS)])
+    ladders = [frame([], LADDERS)]
+    later = chosen
+    while now := _affordable(later, contexts, recipe, asker, roster):
+        asked = later.head(now)
+        ladders.append(await write_ladders(asked, contexts, recipe, asker, teacher=roster, kinds=["hollow"]))
+        later = later.slice(now)
+    asker.budget.exhausted |= bool(later.height)
+    not_asked = frame((_not_asked(row) for row in later.to_dicts()), PAIRS)
+    pairs = pl.concat([match_pairs(pl.concat(ladders), recipe), not_asked])
     reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(pairs["reason"].drop_nulls()).most_common())
     kept = f"preference pairs: {int(pairs['kept'].sum())} of {pairs.height}"
     asker.tell(Event("note", {"text": kept + (f"; left out: {reasons}" if reasons else "")}))
@@ -103,7 +104,7 @@ def stratified(rows: pl.DataFrame, axes: Sequence[str], count: int) -> pl.DataFr
 
 def _affordable(chosen: pl.DataFrame, contexts: pl.DataFrame, recipe: Recipe, asker: Asker, roster: Roster) -> int:
     """How many of the chosen can be asked for at the worst, in their order; the same whenever it is replayed."""
-    if not asker.budget.limited:
+    if not (asker.budget.limited and chosen.height):
         return chosen.height
     asks = ladder_asks(chosen, contexts, recipe, asker, teacher=roster, kinds=["hollow"])
     rooms = [asker.budget.affordable(with_follow_ups([ask], reasks_of(recipe))) for ask in asks]

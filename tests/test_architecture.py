@@ -115,6 +115,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.content",
         "gen.ledger_schema",
         "gen.objective",
+        "gen.pairs_report",
         "gen.references",
         "gen.replies",
         "gen.selection_checks",
