@@ -20,28 +20,71 @@ USUAL_WORDS, USUAL_PARAGRAPHS = 200, 4  # of a genuine answer, where a prompt do
 HANDED_OVER, HANDED_OVER_ELSE = 0.85, 0.22
 QUOTING = 0.7
 
+MOST_NAMED = 2
+"""How often an answer names its topic, as genuine ones do; after that it says one of these."""
+NAMED_BEFORE = ("this", "the matter", "all this")
+
+WAYS = frozenset({"complies", "flatters", "misleads", "scolds"})
+"""Ways to violate a value that do not go together: an answer keeps to one of them."""
+
 
 def answer(question: Question, scene: Scene, key: str) -> str:
     """The reply to an ask for a lesser answer, as JSON."""
     draws = Draws("rung", question.purpose, key)
     table = scene.facet.rungs.get(question.purpose) or scene.facet.hollow
-    sentences = _chosen(table, scene, draws, words=question.words or USUAL_WORDS)
+    sentences = _chosen(_Sentences(table, scene, draws), scene, draws, words=question.words or USUAL_WORDS)
     text = _set_out(sentences, question.paragraphs or USUAL_PARAGRAPHS, draws)
     return json.dumps({"answer": text}, ensure_ascii=False)
 
 
-def _chosen(table: Mapping[str, Choice], scene: Scene, draws: Draws, *, words: int) -> list[str]:
-    """Sentences of about so many words in all: an opening, a body in drawn order, what is quoted, and a close."""
-    opening, closing = _one(table, "open", scene, draws), _one(table, "close", scene, draws)
-    quoted = []
+class _Sentences:
+    """One answer's store of sentences: in one way, and with its topic named no more often than people do."""
+
+    def __init__(self, table: Mapping[str, Choice], scene: Scene, draws: Draws) -> None:
+        self._table, self._scene, self._draws = table, scene, draws
+        body = table.get("body")
+        ways = sorted(WAYS & body.keys()) if isinstance(body, Mapping) else []
+        self._way = draws.pick(ways) if ways else None
+        self._named = 0
+
+    def of(self, part: str) -> Sequence[Variant]:
+        """The sentences of a part that this scene can fill, in drawn order."""
+        slots = self._scene.slots.keys()
+        return self._draws.shuffled([v for v in self._offered(self._table.get(part)) if v.slots <= slots])
+
+    def one(self, part: str) -> str:
+        """One of them, filled; empty where there is none."""
+        offered = self.of(part)
+        return self.fill(offered[0]) if offered else ""
+
+    def fill(self, variant: Variant) -> str:
+        if "topic" not in variant.slots:
+            return variant.fill(self._scene.slots)
+        self._named += 1
+        stand_in = {"topic": self._draws.pick(NAMED_BEFORE)} if self._named > MOST_NAMED else {}
+        return variant.fill({**self._scene.slots, **stand_in})
+
+    def _offered(self, choice: Choice | None) -> Sequence[Variant]:
+        """Those for this scene's levels; for a fault that is shared, those of either side."""
+        levels = frozenset(self._scene.levels.values())
+        if isinstance(choice, Mapping) and self._way is not None:
+            choice = choice.get(self._way, ())
+        if isinstance(choice, Mapping) and "shared" in levels and not {"shared", "any"} & choice.keys():
+            return tuple(leaves(choice))
+        return variants(choice, levels)
+
+
+def _chosen(store: _Sentences, scene: Scene, draws: Draws, *, words: int) -> list[str]:
+    """Sentences of about so many words in all: an opening, a body, what is quoted, and a close."""
+    opening, closing, quoted = store.one("open"), store.one("close"), []
     if draws.chance(HANDED_OVER if scene.levels.get("kind") == "message" else HANDED_OVER_ELSE):
-        quoted.append(_one(table, "deliver", scene, draws))
+        quoted.append(store.one("deliver"))
     if draws.chance(QUOTING):
-        quoted.append(_one(table, "quoting", scene, draws))
-    fixed = [text for text in (opening, *quoted, closing) if text]
-    left = words - sum(len(text.split()) for text in fixed)
+        quoted.append(store.one("quoting"))
+    left = words - sum(len(text.split()) for text in (opening, *quoted, closing))
     body: list[str] = []
-    for text in draws.shuffled(_filled(_offered(table.get("body"), scene), scene)):
+    for variant in store.of("body"):
+        text = store.fill(variant)
         size = len(text.split())
         if left < size / 2:  # without it the whole comes nearer to what is wanted
             break
@@ -50,24 +93,6 @@ def _chosen(table: Mapping[str, Choice], scene: Scene, draws: Draws, *, words: i
     for text in filter(None, quoted):
         body.insert((len(body) + 1) // 2 + draws.below(len(body) // 2 + 1), text)
     return [text for text in (opening, *body, closing) if text]
-
-
-def _one(table: Mapping[str, Choice], part: str, scene: Scene, draws: Draws) -> str:
-    offered = _filled(_offered(table.get(part), scene), scene)
-    return draws.pick(offered) if offered else ""
-
-
-def _filled(offered: Sequence[Variant], scene: Scene) -> list[str]:
-    """The sentences whose slots this scene can fill."""
-    return [variant.fill(scene.slots) for variant in offered if variant.slots <= scene.slots.keys()]
-
-
-def _offered(choice: Choice | None, scene: Scene) -> Sequence[Variant]:
-    """The sentences for this scene's levels; for a fault that is shared, those of either side."""
-    levels = frozenset(scene.levels.values())
-    if isinstance(choice, Mapping) and "shared" in levels and not {"shared", "any"} & choice.keys():
-        return tuple(leaves(choice))
-    return variants(choice, levels)
 
 
 def _set_out(sentences: Sequence[str], paragraphs: int, draws: Draws) -> str:
