@@ -106,7 +106,7 @@ async def write_ladders(
     """
     writer = _Writer(recipe, teacher)
     known = {row["id"]: row for row in contexts.to_dicts()}
-    rungs = _rungs(drafts, known, kinds)
+    rungs = _rungs(drafts, known, recipe, kinds)
     to_ask = [rung for rung in rungs if rung.problem is None]
     reasks = reasks_of(recipe)
     asks, readings = await answered([writer.question(rung) for rung in to_ask], asker, _answer, reasks=reasks)
@@ -126,7 +126,7 @@ def ladder_asks(
 ) -> list[Ask]:
     """What `write_ladders` will ask first, in order."""
     writer = _Writer(recipe, teacher)
-    rungs = _rungs(drafts, {row["id"]: row for row in contexts.to_dicts()}, kinds)
+    rungs = _rungs(drafts, {row["id"]: row for row in contexts.to_dicts()}, recipe, kinds)
     return resolved([writer.question(rung) for rung in rungs if rung.problem is None], asker)
 
 
@@ -165,8 +165,14 @@ class _Rung:
         return _row(self.draft, self.context, self.kind, turns, self.problem, self.ask)
 
 
-def _rungs(drafts: pl.DataFrame, contexts: Mapping[str, Mapping[str, Any]], kinds: Sequence[str]) -> list[_Rung]:
-    return [_Rung(draft, contexts[draft["context_id"]], kind) for draft in drafts.to_dicts() for kind in kinds]
+def _rungs(
+    drafts: pl.DataFrame, contexts: Mapping[str, Mapping[str, Any]], recipe: Recipe, kinds: Sequence[str]
+) -> list[_Rung]:
+    rungs = [_Rung(draft, contexts[draft["context_id"]], kind) for draft in drafts.to_dicts() for kind in kinds]
+    for rung in rungs:
+        if rung.context["facet"] not in recipe.rubrics:
+            rung.problem = rung.problem or f"there is no rubric of the facet {rung.context['facet']!r}"
+    return rungs
 
 
 def _lacks(draft: Mapping[str, Any]) -> str | None:

@@ -207,6 +207,31 @@ def test_a_draft_without_an_answer_is_asked_nothing_for(
     )
 
 
+def test_a_facet_without_a_rubric_is_a_row_with_its_reason(
+    some: tuple[pl.DataFrame, pl.DataFrame], respect: Recipe, ledger: Ledger
+) -> None:
+    contexts, drafts = some
+    teacher = Scripted(broken)
+    strange = contexts.with_columns(facet=pl.lit("thrift"), tone=pl.lit(None, pl.String))
+    rows = ladders((strange, drafts.head(1)), respect, ledger, teacher)
+    assert teacher.asked == []
+    assert rows["reason"].to_list() == [None, *["there is no rubric of the facet 'thrift'"] * 3]
+
+
+def test_an_axis_that_is_not_known_of_a_context_is_left_out_of_its_card(
+    some: tuple[pl.DataFrame, pl.DataFrame], respect: Recipe, ledger: Ledger
+) -> None:
+    contexts, drafts = some
+    teacher = Scripted(broken)
+    partly = contexts.with_columns(domain=pl.lit("the moon"), stakes=pl.lit(None, pl.String))
+    untold = drafts.head(1).with_columns(scenario=pl.lit(None, pl.String))
+    ladders((partly, untold), respect, ledger, teacher, kinds=["hollow"])
+    text = teacher.asked[0].messages[-1].content
+    assert "\ndomain: the moon\n" in text
+    assert "stakes:" not in text
+    assert "<situation>\nIt is told in the conversation.\n</situation>" in text
+
+
 def test_what_the_budget_does_not_reach_is_a_row_and_no_error(
     some: tuple[pl.DataFrame, pl.DataFrame], respect: Recipe, ledger: Ledger
 ) -> None:
