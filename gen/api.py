@@ -22,6 +22,7 @@ from .output import Output
 from .recipe import Recipe, TeacherSettings
 from .release import read_manifest, read_table
 from .teachers.base import Teacher
+from .twins import twins_wanted
 from .waiting import wait
 
 if TYPE_CHECKING:
@@ -212,4 +213,5 @@ def expected_asks(recipe: Recipe) -> int:
     judging = sum(judge.samples + 1 for judge in recipe.judges) if judge_count(recipe) else 0
     train, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
     writing = writing_asks(recipe.settings.expansion)
-    return train * (writing + judging) + heldout * writing
+    twins = twins_wanted(recipe, recipe.settings.size)
+    return train * (writing + judging) + heldout * writing + twins

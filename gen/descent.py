@@ -40,7 +40,8 @@ def descent(output: Output, draft_id: str) -> dict[str, Any]:
 def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict[str, Any]:
     context = _row_of(release, "contexts", "id", draft["context_id"]) or {}
     judgement = _row_of(release, "judgements", "id", draft["id"])
-    writing = asks_of(draft)
+    pair = _row_of(release, "pairs", "id", draft["id"]) if (release / "tables" / "pairs.parquet").exists() else None
+    writing = asks_of(draft) | ({"hollow": pair["ask_id"]} if pair else {})
     ids = [*writing.items(), *_judging(judgement)]
     with output.ledger(read_only=True) as ledger:
         asks = {
@@ -61,6 +62,7 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
         "judgement": judgement,
         "verdicts": verdicts,
         "draft": dict(draft),
+        "pair": pair,
         "asks": asks,
         "unreadable": unreadable,
         "context": context,
@@ -128,11 +130,22 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {', '.join(files)}")
     for one in found["unreadable"]:
         yield _line("unreadable", f"{one['question']}: {one['ask']}: {one['reason']}; the reply: {one['reply'][:200]}")
+    if found["pair"]:
+        yield from _pair_lines(found["pair"])
     levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
     yield _line("context", f"{context.get('id')}: {levels}")
     yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
     yield Text("")
     yield from conversation_lines(draft["messages"] or [], draft["because"])
+
+
+def _pair_lines(pair: Mapping[str, Any]) -> Iterator[Text]:
+    """The hollow twin of a draft, and whether the two make a pair."""
+    limit = "" if pair["limit"] is None else f" (measured {pair['measured']:.3g}, limit {pair['limit']:g})"
+    why = f"left out: {pair['reason']}{limit}" + (f": {pair['detail']}" if pair["detail"] else "")
+    yield _line("pair", "kept" if pair["kept"] else why)
+    if pair["rejected"] is not None:
+        yield _line("rejected", f"{pair['rejected_words']} words, chosen {pair['chosen_words']}: {pair['rejected']}")
 
 
 def _line(name: str, text: str) -> Text:

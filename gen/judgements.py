@@ -8,7 +8,7 @@ log-probabilities of the digit where the endpoint gives them, else the mean of t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -87,9 +87,9 @@ class _Word:
     spans: Sequence[Mapping[str, str]] = ()
     reason: str | None = None
 
-    def rate(self, readings: Mapping[str, Reading[int]]) -> None:
+    def rate(self, reading_of: Callable[[str], Reading[int] | None]) -> None:
         """The expected level by the first reply's log-probabilities; else the mean of the samples, if all are there."""
-        found = [readings.get(ask.id) for ask in self.asks]
+        found = [reading_of(ask.id) for ask in self.asks]
         values = [reading.value for reading in found if reading is not None and reading.value is not None]
         if len(values) < len(self.asks):
             missing = next(reading for reading in found if reading is None or reading.value is None)
@@ -122,15 +122,15 @@ async def _words(rows: Sequence[Row], rubrics: Mapping[str, Rubric], asker: Aske
     readings = await readings_of(asker, [a[0] for own in asks for a in own], read_level, reasks=panel.again)
     open_: list[_Word] = []
     for word, group in zip(_flat(words), _flat(asks), strict=True):
-        word.rate(readings)
+        word.rate(readings.get)
         if word.method == "samples" and len(group) > 1:
             word.asks = group
             open_.append(word)
     more = [ask for word in open_ for ask in word.asks[1:]]
-    readings |= await readings_of(asker, more, read_level, reasks=panel.again)
+    others = await readings_of(asker, more, read_level, reasks=panel.again)
     for word in open_:
         word.level = word.method = None
-        word.rate(readings)
+        word.rate(lambda ask_id: others.get(ask_id) or readings.get(ask_id))
     return words
 
 

@@ -136,6 +136,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.guarantees",
         "gen.kernels",
         "gen.ledger_rows",
+        "gen.pairs_report",
         "gen.prices",
         "gen.recipe_files",
         "gen.references",
@@ -157,6 +158,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.prose",
         "gen.recipe",
         "gen.teachers.rehearsal.faults",
+        "gen.teachers.rehearsal.rungs",
         "gen.teachers.rehearsal.writer",
     ),
     (
@@ -205,6 +207,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.drafting",
+        "gen.ladders",
         "gen.teachers.rehearsal.teacher",
     ),
     # The rooms: one floor, so that none knows another.
@@ -213,6 +216,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.drafts",
         "gen.drill_rows",
         "gen.judgements",
+        "gen.pairs",
         "gen.release",
         "gen.seeds",
         "gen.selection",
@@ -228,6 +232,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.label_desk",
         "gen.teachers",
         "gen.tics_report",
+        "gen.twins",
     ),
     (
         "gen.card",
