@@ -145,7 +145,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.staff",
         "gen.teachers.causes",
         "gen.teachers.rehearsal.collapse",
-        "gen.teachers.rehearsal.judge",
         "gen.teachers.rehearsal.scenes",
         "gen.teachers.rehearsal.weather",
         "gen.tuples",
@@ -177,6 +176,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.composed",
         "gen.teachers.rehearsal.critic",
         "gen.teachers.rehearsal.flaws",
+        "gen.teachers.rehearsal.plain",
         "gen.tics",
     ),
     (
@@ -186,6 +186,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.sending",
         "gen.teachers.endpoint",
         "gen.teachers.rehearsal.copies",
+        "gen.teachers.rehearsal.judge",
     ),
     (
         "gen.asking",

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 
 from .draws import Draws
 from .phrases import Choice, Facet, leaves
+from .plain import is_plain
 from .questions import Question, turns
 
 WHOLE, HALF = 0.8, 0.6
 """Shares of an order's moves that an answer must show to be rated 3 or 4, and 2 at least.
 
 An answer cut off in its last sentences has lost one or two moves of eight, which brings it below `WHOLE`."""
+
+PLAIN = 0
+"""The level of an ordinary answer in which the value is not called for, and does not show."""
 
 UNSURE = 0.05  # share of texts rated one level off: a stand-in that never errs would flatter the calibration
 
@@ -84,7 +88,7 @@ def level(question: Question, fingerprints: Fingerprints) -> str:
     text = _answers(question)
     found = fingerprints.find(text)
     if not (found.moves or found.hollow or found.violating or found.over_done):
-        return NOT_OURS
+        return str(PLAIN) if is_plain(text) else NOT_OURS
     draws = Draws("level", question.facet or "", text)
     rated = _rate(found, fingerprints, draws)
     if draws.chance(UNSURE):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..base import Message, Purpose
 
@@ -18,6 +18,7 @@ _EXCHANGES = re.compile(r"exactly (\d+) exchanges?")
 _LENGTH = re.compile(r"about (\d+) words in (\d+) paragraphs?")
 _TAIL = re.compile(r"with a probability below (\d*\.?\d+)")
 _SHOT = re.compile(r"^---$", re.MULTILINE)
+_CONTROL = "for a test of over-expression"  # in the instructions: the value is not to be called for
 _MARKED = "[because]"  # in the instructions: the reply is plain text with marked turns
 _FACET_LINE = re.compile(r"^facet: *(.+?) *$", re.MULTILINE)
 _TURN = re.compile(r"^\[(user|assistant|system)\] ?", re.MULTILINE)
@@ -38,6 +39,7 @@ class Question:
     prose: bool = False
     rotated: bool = False  # a structure and an opening are given
     shots: int = 0  # exemplars besides the first
+    control: bool = False  # the value is not called for
     draft: str = ""  # a first version that is to be criticised or revised
     critique: str = ""
     conversation: str = ""
@@ -54,7 +56,8 @@ def read(messages: Sequence[Message]) -> Question | None:
     """
     instructions = next((m.content for m in messages if m.role == "system"), "")
     found = (_read(m.content, prose=_MARKED in instructions) for m in reversed(messages) if m.role == "user")
-    return next((question for question in found if question is not None), None)
+    question = next((question for question in found if question is not None), None)
+    return replace(question, control=True) if question is not None and _CONTROL in instructions else question
 
 
 def _read(text: str, *, prose: bool) -> Question | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..base import Ask, Message, Usage
-from . import collapse, critic, flaws, judge, planting, questions, rungs, scenes, writer
+from . import collapse, critic, flaws, judge, plain, planting, questions, rungs, scenes, writer
 from .composed import Composed, Sources
 from .draws import Draws
 from .flaws import Dials, Kind, Truth
@@ -134,6 +134,8 @@ def _exemplar(
 ) -> tuple[str, bool]:
     scene = scenes.scene_of(question, fragments, Draws("scene", key))
     draws = collapse.drawn(dials.collapse, question, "exemplar", key)
+    if question.control:
+        return plain.conversation(scene, draws).as_json(), False
     kind = _kind(key, dials)
     if kind == "near_copy":
         return flaws.near_copy(scene, fragments, draws).as_json(), False
