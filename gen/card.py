@@ -134,7 +134,7 @@ def _levels(judges: Sequence[Mapping[str, Any]]) -> list[str]:
     """How each judge's levels came about."""
     return [
         f"- levels of `{judge['model']}`: {judge['logprobs']} by the log-probabilities of the digit, "
-        f"{judge['samples']} by what it wrote, none of {judge['unscored']} texts"
+        f"{judge['samples']} by what it wrote; {judge['unscored']} texts without one"
         for judge in judges
     ]
 
