@@ -107,7 +107,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.draws",
         "gen.teachers.rehearsal.phrases",
         "gen.teachers.rehearsal.slip_words",
-        "gen.teachers.wire",
         "gen.text",
     ),
     (
@@ -128,6 +127,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.journal",
         "gen.teachers.rehearsal.questions",
         "gen.teachers.troubles",
+        "gen.teachers.wire",
         "gen.variety",
     ),
     (
