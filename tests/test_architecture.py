@@ -108,7 +108,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.draws",
         "gen.teachers.rehearsal.phrases",
         "gen.teachers.rehearsal.slip_words",
-        "gen.teachers.wire",
     ),
     (
         "gen.agreement",
@@ -125,6 +124,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.journal",
         "gen.teachers.rehearsal.questions",
         "gen.teachers.troubles",
+        "gen.teachers.wire",
         "gen.text",
         "gen.variety",
     ),
