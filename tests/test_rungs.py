@@ -56,6 +56,23 @@ def test_every_case_can_fill_every_sentence(facet: str) -> None:
             assert variant.slots <= {*case, "other", "your_other"}, variant.source
 
 
+WITH_PLURAL_TOPICS = [facet for facet in FACETS if facet != "thoughtful criticism"]
+
+
+@pytest.mark.parametrize("facet", WITH_PLURAL_TOPICS)
+def test_no_verb_in_the_singular_follows_a_topic_that_may_be_a_plural(facet: str) -> None:
+    subject = re.compile(
+        r"(?<!about )(?<!with )(?<!with all of )(?<!of )(?<!for )(?<!over )(?<!on )(?<!like )(?<!to )"
+        r"{topic} (is|isn't|has|was|wasn't|doesn't|seems|asks|calls|needs|brings|makes|takes|deserves)\b",
+        re.IGNORECASE,
+    )
+    known = FRAGMENTS.facet(facet)
+    assert any(case["topic"].endswith("s") for cases in known.cases.values() for case in cases)
+    said = [v.source for parts in known.rungs.values() for choice in parts.values() for v in leaves(choice)]
+    assert subject.search("I fear that {topic} is lost")
+    assert [text for text in said if subject.search(text)] == []
+
+
 @pytest.mark.parametrize("facet", FACETS)
 def test_no_sentence_of_a_lesser_answer_passes_for_a_genuine_one(facet: str) -> None:
     known = FRAGMENTS.facet(facet)

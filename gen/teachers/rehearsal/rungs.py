@@ -22,7 +22,7 @@ QUOTING = 0.7
 
 MOST_NAMED = 2
 """How often an answer names its topic, as genuine ones do; after that it says one of these."""
-NAMED_BEFORE = ("this", "the matter", "all this")
+NAMED_BEFORE = ("this", "this", "all this")
 
 WAYS = frozenset({"complies", "flatters", "misleads", "scolds"})
 """Ways to violate a value that do not go together: an answer keeps to one of them."""
