@@ -4,6 +4,8 @@
     python benchmarks/throughput.py --only wide     one of them
     python benchmarks/throughput.py --only memory   peak memory of a million asks; ten minutes more, 5 GB of disk
     python benchmarks/throughput.py --asks 4000     a quick look: start-up then weighs more
+    python benchmarks/throughput.py --only narrow --peer distilabel=/path/to/venv/bin/python
+                                                    others beside it: curator, data-designer, distilabel
 
 The server answers each request after `--latency` seconds; the best that `at once` requests can reach is at once /
 latency. Client and server share the machine, so on two cores each has about one. Each figure is of a process of its
@@ -25,12 +27,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # by the name that mypy has for it; a script sees what lies beside it
+    from benchmarks import throughput_peers
+else:
+    import throughput_peers
 
 ROOT = Path(__file__).parent.parent
 RECIPE = ROOT / "examples" / "respect"
@@ -300,19 +307,46 @@ def measured(client: str, url: str, asks: int, at_once: int) -> dict[str, Any]:
 # The parts.
 
 
-def compare(asked: argparse.Namespace, at_once: int) -> None:
+def compare(asked: argparse.Namespace, at_once: int, peers: Sequence[tuple[str, str]] = ()) -> None:
     ideal = at_once / asked.latency
     say(f"{at_once} at once, {asked.asks} asks, {asked.latency:g} s an answer: {ideal:.0f} asks/s would be ideal")
     say(f"  {'':36} {'asks/s':>7} {'of ideal':>8} {'CPU ms':>7}")
     found: dict[str, list[dict[str, Any]]] = {client: [] for client in COMPARED}
+    unable: dict[str, str] = {}
     with served(asked.latency) as url:
         for _ in range(asked.runs):
-            for client, runs in found.items():
-                runs.append(measured(client, url, asked.asks, at_once))
+            for client in COMPARED:
+                found[client].append(measured(client, url, asked.asks, at_once))
+            for name, python in peers:
+                try:
+                    run = peer(name, python, url, asked.asks, at_once, ideal=ideal)
+                except throughput_peers.CannotRunError as error:
+                    unable[name] = str(error)
+                else:
+                    found.setdefault(f"{name} {run['version']}", []).append(run)
     for client, runs in found.items():
         rate = statistics.median(run["asks"] / run["seconds"] for run in runs)
         cpu = statistics.median(run["cpu_ms"] for run in runs)
         say(f"  {client:36} {rate:7.0f} {rate / ideal:8.1%} {cpu:7.2f}")
+    for name, why in unable.items():
+        say(f"  {name} could not be measured: {why}")
+
+
+def peer(name: str, python: str, url: str, asks: int, at_once: int, *, ideal: float) -> dict[str, Any]:
+    """One run of a peer, given up at a twentieth of the ideal, and checked against what the server counted."""
+    before = _counts(url)["served"]
+    run = throughput_peers.measured(name, python, url, asks, at_once, seconds=60 + 20 * asks / ideal)
+    if (answered := _counts(url)["served"] - before) < asks:
+        raise throughput_peers.CannotRunError(f"the server answered {answered} of {asks} asks, so others were cached")
+    return run
+
+
+def _peer(text: str) -> tuple[str, str]:
+    name, _, python = text.partition("=")
+    if name not in throughput_peers.PEERS or not python:
+        names = ", ".join(throughput_peers.PEERS)
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=INTERPRETER with a NAME of {names}")
+    return name, python
 
 
 def pace(asked: argparse.Namespace) -> None:
@@ -350,7 +384,7 @@ def _counts(url: str) -> dict[str, int]:
 
 
 PARTS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "narrow": lambda asked: compare(asked, 256),
+    "narrow": lambda asked: compare(asked, 256, asked.peer),
     "wide": lambda asked: compare(asked, 1024),
     "pace": pace,
     "memory": memory,
@@ -365,6 +399,14 @@ def main() -> None:
     parser.add_argument("--planned", type=int, default=1_000_000, help="asks whose memory is measured")
     parser.add_argument("--runs", type=int, default=1, help="of every client, in turn; medians are printed")
     parser.add_argument("--latency", type=float, default=0.5, help="seconds that an answer takes")
+    parser.add_argument(
+        "--peer",
+        action="append",
+        type=_peer,
+        default=[],
+        metavar="NAME=INTERPRETER",
+        help=f"beside ours in narrow, one of {', '.join(throughput_peers.PEERS)}; may be given again",
+    )
     parser.add_argument("--serve", nargs=2, metavar=("LATENCY", "TAKES"), help=argparse.SUPPRESS)
     parser.add_argument("--client", nargs=4, help=argparse.SUPPRESS)
     asked = parser.parse_args()
