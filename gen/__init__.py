@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .ahead import Plan, plan
     from .api import Run, judge, load, run, teacher
     from .asking import StopSignal
+    from .audit_result import Audit
     from .breadth import diversity
     from .calibration import Calibrated, calibrate
     from .covering import covering_plan
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         exact_bound,
         high_probability_selection,
     )
+    from .judge_audit import audit
     from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
     from .recipe import Rubric
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Accepted",
     "Ask",
+    "Audit",
     "Calibrated",
     "DamageError",
     "Drill",
@@ -77,6 +80,7 @@ __all__ = [
     "Trusted",
     "Usage",
     "alternative_annotator_test",
+    "audit",
     "betting_bound",
     "calibrate",
     "conformal_selection",
@@ -109,9 +113,11 @@ _HOME = {
     **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),
+    "Audit": "audit_result",
     "Event": "events",
     "Rubric": "recipe",
     "StopSignal": "asking",
+    "audit": "judge_audit",
     "covering_plan": "covering",
     "diversity": "breadth",
     "labels": "labelbook",

@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from .audit_report import quotation
 from .breadth_report import card_section
 from .expression_report import card_section as expression_section
 from .recipe import Recipe
@@ -192,4 +193,6 @@ def _limits(facts: Mapping[str, Any]) -> str:
     ]
     if facts["judged"] != "unjudged":
         lines.append("- Scores are the judge's; no human labels were used.")
+    if facts.get("last_audit"):
+        lines.append(f"- {escaped(quotation(facts['last_audit']))}")
     return "\n".join(lines)

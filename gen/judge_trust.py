@@ -131,12 +131,7 @@ def trust(
 
     Raises OutputError where there is no release, RecipeError for limits that cannot be.
     """
-    if isinstance(good_from, bool) or not isinstance(good_from, (int, float)) or not 0 < good_from <= 4:
-        raise RecipeError(
-            what=f"good_from is {good_from!r}",
-            why="it is the level from which people call a text good",
-            do="give a number above 0 and at most 4, such as 3",
-        )
+    check_good_from(good_from)
     release = Output.existing(out).latest()
     if release is None:
         raise OutputError(
@@ -152,6 +147,16 @@ def trust(
         for facet in texts["facet"].unique().sort()
     ]
     return Trusted(release.name, judge["model"] if judge else None, good_from, alpha, facets)
+
+
+def check_good_from(good_from: float) -> None:
+    """Raises RecipeError for a level from which no text could be good, or none could not."""
+    if isinstance(good_from, bool) or not isinstance(good_from, (int, float)) or not 0 < good_from <= 4:
+        raise RecipeError(
+            what=f"good_from is {good_from!r}",
+            why="it is the level from which people call a text good",
+            do="give a number above 0 and at most 4, such as 3",
+        )
 
 
 def _texts(release: Path) -> pl.DataFrame:

@@ -74,6 +74,10 @@ class Desk:
         sums = text_sum(self.messages[place.id]), sha256(rubric.encode()).hexdigest()
         return Act("skip" if level is None else "label", place, who, *sums, level=level, seconds=seconds)
 
+    def place_of(self, draft_id: str) -> Place:
+        """Of a text that no queue gave out: whoever labelled it chose it."""
+        return Place(draft_id, self.facets[draft_id], "chosen", None, self.release)
+
     def queue(self, wanted: Wanted) -> list[Place]:
         """All texts at random, or in active mode the batch that is not yet done by this person, else a new one."""
         self._check_facet(wanted.facet)

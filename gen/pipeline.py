@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from .asking import Asker, StopSignal
+from .audit_report import last_audit
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
 from .deficits import Tally
@@ -97,7 +98,7 @@ async def run(
         "selection": selection.table(pool),
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
-    facts |= measured_facts(selected, pool, seeds, state, recipe)
+    facts |= measured_facts(selected, pool, seeds, state, recipe) | {"last_audit": last_audit(output)}
     release = write_release(
         output,
         recipe,

@@ -175,6 +175,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.asking",
+        "gen.audit_book",
         "gen.covering",
         "gen.forecast",
         "gen.label_queue",
@@ -183,6 +184,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.copies",
     ),
     (
+        "gen.audit_result",
         "gen.commands",
         "gen.reasking",
         "gen.teachers.rehearsal.disclosures",
@@ -190,6 +192,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.waiting",
     ),
     (
+        "gen.audit_report",
         "gen.takeover",
         "gen.teachers.rehearsal.planting",
     ),
@@ -220,7 +223,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.tics_report",
     ),
     (
+        "gen.audit_desk",
         "gen.card",
+        "gen.judge_audit",
         "gen.judge_trust_report",
         "gen.label_exchange",
         "gen.labelling",
