@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -148,8 +148,8 @@ class AuditBook(LabelBook):
 
 
 def _plan(row: Sequence[Any]) -> AuditPlan:
-    *head, who, at, number = row
-    return AuditPlan(*head, who=tuple(json.loads(who)), at=at, number=number)
+    names = [field.name for field in fields(AuditPlan)]
+    return AuditPlan(**{**dict(zip(names, row, strict=True)), "who": tuple(json.loads(row[7]))})
 
 
 def _values(plan: AuditPlan) -> tuple[object, ...]:

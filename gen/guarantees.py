@@ -75,8 +75,16 @@ def conformal_selection(
     return Accepted(
         kept,
         float(given[kept].min()) if kept.any() else None,
-        f"conformal selection: on average at most {alpha:.1%} of the accepted texts are bad; one set can hold more",
+        conformal_promise(alpha),
     )
+
+
+def conformal_promise(alpha: float) -> str:
+    return f"conformal selection: on average at most {alpha:.1%} of the accepted texts are bad; one set can hold more"
+
+
+def high_probability_promise(target: float, delta: float) -> str:
+    return f"high-probability rule: at least {target:.1%} of the accepted texts are good, but for {delta:.1%} of sets"
 
 
 def high_probability_selection(
@@ -108,7 +116,7 @@ def high_probability_selection(
     return Accepted(
         kept,
         float(given[kept].min()) if kept.any() else None,
-        f"high-probability rule: at least {target:.1%} of the accepted texts are good, but for {delta:.1%} of sets",
+        high_probability_promise(target, delta),
     )
 
 

@@ -19,8 +19,8 @@ from .audit_book import AuditBook, AuditPlan
 from .audit_result import CONFIDENCE, Audit, audit_in, levels_in
 from .errors import OutputError, RecipeError
 from .guarantees import corpus_rate
-from .judge_trust import GOOD_FROM, check_good_from
 from .label_desk import name_of
+from .label_evidence import GOOD_FROM, check_good_from
 from .output import Output, disk_trouble, sync
 from .release import read_manifest, read_table
 

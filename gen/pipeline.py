@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,6 +20,7 @@ from typing import Any
 
 import polars as pl
 
+from .acceptance import accept_drafts
 from .asking import Asker, StopSignal
 from .audit_report import last_audit
 from .card import card_text
@@ -60,7 +61,7 @@ class Result:
     release: Release | None
     exit_code: int
     funnel: dict[str, Any]
-    measured: dict[str, Any]  # diversity; expression where somebody judged
+    measured: Mapping[str, Any]  # diversity; expression where somebody judged
 
 
 async def run(
@@ -80,7 +81,10 @@ async def run(
     _freeze(recipe, seeds, ledger, on_event)
     async with models:
         state = await _rounds(recipe, seeds, asker, models, on_event)
-    pool = state.pool
+    accepted = accept_drafts(state.pool, output, recipe)
+    for text in accepted.notes:
+        on_event(Event("note", {"text": text}))
+    pool = accepted.pool
     selection = select_exemplars(pool, recipe)
     selected = selection.frame
     heldout = heldout_prompts(state)
@@ -88,17 +92,18 @@ async def run(
     funnel = make_funnel(state, pool, selected.height, heldout.height)
     exemplars = exemplars_of(selected, recipe)
     if not selected.height:
-        return Result(state, selection, exemplars, None, exit_code, funnel, {})
+        return Result(state, selection, exemplars, None, exit_code, funnel, accepted.facts)
     tables = {
         "seeds": seeds,
         "contexts": state.contexts,
         "drafts": state.drafts,
-        "verdicts": state.verdicts,
+        "verdicts": pl.concat([state.verdicts, accepted.verdicts]),
         "judgements": state.judgements,
-        "selection": selection.table(pool),
+        "selection": selection.table(state.pool),
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
-    facts |= measured_facts(selected, pool, seeds, state, recipe) | {"last_audit": last_audit(output)}
+    facts |= {"last_audit": last_audit(output), **accepted.facts}
+    facts |= measured_facts(selected, pool, seeds, state, recipe)
     release = write_release(
         output,
         recipe,

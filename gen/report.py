@@ -44,7 +44,8 @@ def funnel_table(funnel: Mapping[str, Any]) -> Table:
     table.add_row("drafts", str(funnel["drafts"]), "")
     dropped = ", ".join(f"{reason} {count}" for reason, count in funnel["dropped"].items())
     table.add_row("kept", str(funnel["kept"]), dropped)
-    table.add_row("pool", str(funnel["pool"]), f"unscored {funnel['unscored']}" if funnel["unscored"] else "")
+    left = {"unscored": funnel["unscored"], "not accepted": funnel.get("not_accepted", 0)}
+    table.add_row("pool", str(funnel["pool"]), ", ".join(f"{why} {count}" for why, count in left.items() if count))
     table.add_row("selected", str(funnel["selected"]), "")
     table.add_row("held out", str(funnel["heldout"]), "sealed prompts")
     return table

@@ -57,6 +57,13 @@ class JudgeSettings(_ModelSettings):
     level_tokens: int = Field(default=16, ge=1)
     samples: int = Field(default=1, ge=1, le=16)  # the level is the mean over so many asks
     evidence_from: float = Field(default=2.0, ge=0, le=4)  # spans are asked for texts of at least this level
+    # Which drafts may be selected, by people's labels of them: all; those of which on average at most `alpha` are bad;
+    # or those of which `target` is good, but for a chance of `delta`. Off until somebody has labelled texts.
+    accept: Literal["none", "conformal", "high_probability"] = "none"
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    target: float = Field(default=0.95, gt=0, lt=1)
+    delta: float = Field(default=0.1, gt=0, lt=1)
+    good_from: float = Field(default=3.0, gt=0, le=4)  # mean level of a text's labels from which it is good
 
 
 class ContextSettings(Part):

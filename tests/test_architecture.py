@@ -109,6 +109,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.text",
     ),
     (
+        "gen.acceptance_report",
         "gen.agreement",
         "gen.calibration",
         "gen.constraints",
@@ -160,6 +161,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "gen.budget",
         "gen.expression_report",
+        "gen.label_evidence",
         "gen.label_screen",
         "gen.labelbook",
         "gen.options",
@@ -174,6 +176,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.tics",
     ),
     (
+        "gen.acceptance",
         "gen.asking",
         "gen.audit_book",
         "gen.covering",

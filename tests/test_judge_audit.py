@@ -113,7 +113,7 @@ def test_the_plan_can_be_changed_until_the_first_label_and_not_after_it(out: Pat
         desk.book.undo("ana")  # taken back, and still seen
     for terms in ({"size": 10}, {"stop_early": True}, {"target": 0.8}, {"good_from": 2.0}, {"who": "ben"}):
         with pytest.raises(RecipeError, match="its first label is there"):
-            gen.audit(out, **terms)  # type: ignore[arg-type]
+            gen.audit(out, **terms)
     assert gen.audit(out, size=12).plan.size == gen.audit(out).plan.size == 12
     with sqlite3.connect(out / "ledger.sqlite") as db, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         db.execute("UPDATE audit_plans SET size = 1")
@@ -253,7 +253,7 @@ def test_what_cannot_be_is_one_clear_error(out: Path, tmp_path: Path) -> None:
         gen.audit(out, size=61)
     for terms, named in (({"target": 1.0}, "target is"), ({"good_from": 5.0}, "good_from is"), ({"who": " "}, "name")):
         with pytest.raises(RecipeError, match=named):
-            gen.audit(out, **terms)  # type: ignore[arg-type]
+            gen.audit(out, **terms)
     unplanned = command("label", out, "--audit", "--import", "x.csv", cwd=out.parent)
     assert (unplanned.code, "no audit of release" in unplanned.err) == (2, True)
     mixed = command("label", out, "--audit", "--active", cwd=out.parent)
