@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from .judge_audit import audit
     from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
+    from .promise_check import HeldOut, PeopleAndJudge, held_out, people_and_judge
     from .recipe import Rubric
+    from .recorded_rows import Recorded, recorded
     from .selection import Selection, select
     from .teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
 
@@ -56,6 +58,7 @@ __all__ = [
     "DamageError",
     "Drill",
     "Event",
+    "HeldOut",
     "InterruptedRunError",
     "LockedError",
     "Message",
@@ -63,9 +66,11 @@ __all__ = [
     "OfflineError",
     "Outcome",
     "OutputError",
+    "PeopleAndJudge",
     "Plan",
     "Rate",
     "RecipeError",
+    "Recorded",
     "Rubric",
     "Run",
     "Sampling",
@@ -89,12 +94,15 @@ __all__ = [
     "diversity",
     "drill",
     "exact_bound",
+    "held_out",
     "high_probability_selection",
     "judge",
     "krippendorff_alpha",
     "labels",
     "load",
+    "people_and_judge",
     "plan",
+    "recorded",
     "run",
     "select",
     "teacher",
@@ -111,6 +119,8 @@ _HOME = {
     **dict.fromkeys(("corpus_rate", "exact_bound", "high_probability_selection"), "guarantees"),
     **dict.fromkeys(("Drill", "drill"), "drilling"),
     **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
+    **dict.fromkeys(("HeldOut", "PeopleAndJudge", "held_out", "people_and_judge"), "promise_check"),
+    **dict.fromkeys(("Recorded", "recorded"), "recorded_rows"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),
     "Audit": "audit_result",

@@ -18,7 +18,7 @@ import polars as pl
 from .audit_book import AuditBook, AuditPlan
 from .audit_result import CONFIDENCE, Audit, audit_in, levels_in
 from .errors import OutputError, RecipeError
-from .guarantees import corpus_rate
+from .guarantees import check_share, corpus_rate
 from .label_desk import name_of
 from .label_evidence import GOOD_FROM, check_good_from
 from .output import Output, disk_trouble, sync
@@ -107,8 +107,7 @@ def _terms(
     if size is not None or stop_early:
         asked["rule"] = "stop_early" if stop_early else "fixed"
     if target is not None:
-        if isinstance(target, bool) or not isinstance(target, (int, float)) or not 0 < target < 1:
-            raise RecipeError(what=f"target is {target!r}", why="it is a share", do="give a number between 0 and 1")
+        check_share("target", target)
         asked["target"] = float(target)
     if good_from is not None:
         check_good_from(good_from)

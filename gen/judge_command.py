@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .commands import common_options, guarded_command, out_argument, print_json
+from .import_command import import_judgements
 
 
 @click.group()
@@ -70,3 +71,6 @@ def audit(out: Path, json: bool, **terms: Any) -> None:
         click.echo(str(out / "audits" / f"{found.release}.json"))
     if not found.complete:
         click.echo(on_screen(f"next: thousandfold label {out} --audit"), err=True)
+
+
+judge.add_command(import_judgements)

@@ -168,8 +168,8 @@ def test_the_same_ledger_gives_the_same_bytes_and_the_manifest_says_which_labels
 def test_a_judge_whom_people_do_not_follow_ships_little_and_the_run_ends_with_its_shortfalls(home: Path) -> None:
     label(home, guesses)
     done = command(
-        "run", ask(home, accept="conformal", alpha=0.02), "--size", str(SIZE), "--out", home / "out", "--offline", "--json",
-        cwd=home,
+        "run", ask(home, accept="conformal", alpha=0.02), "--size", str(SIZE), "--out", home / "out", "--offline",
+        "--json", cwd=home,
     )  # fmt: skip
     assert done.code == done.json["exit"] == 4
     assert all(facet["too_weak"] for facet in done.json["acceptance"]["facets"])
