@@ -51,7 +51,7 @@ class _Facet:
     """What came of one facet."""
 
     told: dict[str, Any]
-    rows: list[dict[str, Any]] = field(default_factory=list)  # VERDICTS of drafts that are not accepted
+    refused: pl.DataFrame = field(default_factory=lambda: frame([], VERDICTS))
     used: list[str] = field(default_factory=list)
 
 
@@ -72,9 +72,9 @@ def accept_drafts(pool: pl.DataFrame, output: Output, recipe: Recipe) -> Accepta
         facet: _facet(pool.filter(pl.col("facet") == facet), said.filter(pl.col("facet") == facet), recipe, facet)
         for facet in recipe.rubrics
     }
-    rows = [row for facet in facets.values() for row in facet.rows]
+    refused = pl.concat([facet.refused for facet in facets.values()])
     used = sorted(draft_id for facet in facets.values() for draft_id in facet.used)
-    kept = pool.filter(~pl.col("id").is_in([row["id"] for row in rows]))
+    kept = pool.filter(~pl.col("id").is_in(refused["id"].implode()))
     told = {
         "rule": settings.accept,
         "promise": _promise(settings),
@@ -83,7 +83,7 @@ def accept_drafts(pool: pl.DataFrame, output: Output, recipe: Recipe) -> Accepta
         "labels": {"texts": len(used), "sha256": _labels_sum(said.filter(pl.col("id").is_in(used)))},
         "facets": [facet.told for facet in facets.values()],
     }
-    return Acceptance(kept, frame(rows, VERDICTS), {"acceptance": told}, tuple(_notes(told, pool, kept, recipe)))
+    return Acceptance(kept, refused, {"acceptance": told}, tuple(_notes(told, pool, kept, recipe)))
 
 
 _LIMITS = {"conformal": ("alpha",), "high_probability": ("target", "delta")}
@@ -109,18 +109,18 @@ def _facet(texts: pl.DataFrame, said: pl.DataFrame, recipe: Recipe, facet: str) 
         return _Facet(told | {"why_not": "no draft has a score"})
     if known.missing:
         return _Facet(told)
-    rest = texts.filter(~pl.col("id").is_in(known.ids))
+    rest = texts.filter(~pl.col("id").is_in(known.ids)).select("id", "_quality")
     found = _rule(rest["_quality"].to_numpy(), known, settings)
-    passed = dict(zip(rest["id"], found.kept.tolist(), strict=True)) | dict(known.by_people)
-    rows = [_verdict(row, known, found, settings) for row in texts.iter_rows(named=True) if not passed[row["id"]]]
+    passed = rest.select("id").with_columns(passed=pl.Series(found.kept))
+    refused = _refused(texts, passed, known, found, settings)
     told |= {
         "filtered": True,
-        "accepted": texts.height - len(rows),
+        "accepted": texts.height - refused.height,
         "share": found.share,  # of those that nobody labelled at random
         "threshold": found.threshold,
         "too_weak": found.share < WEAK_SHARE,
     }
-    return _Facet(told, rows, list(known.by_people))
+    return _Facet(told, refused, known.people["id"].to_list())
 
 
 def _with_sums(texts: pl.DataFrame, said: pl.DataFrame) -> pl.DataFrame:
@@ -139,13 +139,22 @@ def _rule(scores: np.ndarray[Any, Any], known: Known, settings: JudgeSettings) -
     )
 
 
-def _verdict(row: Mapping[str, Any], known: Known, found: Accepted, settings: JudgeSettings) -> dict[str, Any]:
-    verdict = {**dict.fromkeys(VERDICTS), "id": row["id"], "filter": FILTER, "kept": False}
-    if row["id"] in known.by_people:
-        own = known.usable.filter(pl.col("id") == row["id"])["level"].mean()
-        return verdict | {"reason": BY_PEOPLE, "measured": own, "limit": settings.good_from}
-    reason = NOTHING if found.threshold is None else BELOW
-    return verdict | {"reason": reason, "measured": row["_quality"], "limit": found.threshold}
+def _refused(
+    texts: pl.DataFrame, passed: pl.DataFrame, known: Known, found: Accepted, settings: JudgeSettings
+) -> pl.DataFrame:
+    """A VERDICTS row for each text that is not accepted; what people said of a text goes before its score."""
+    rows = texts.select("id", "_quality").join(passed, on="id", how="left", maintain_order="left")
+    rows = rows.join(known.people.select("id", "said", "good"), on="id", how="left", maintain_order="left")
+    by_people = pl.col("good").is_not_null()
+    return rows.filter(~pl.coalesce("good", "passed")).select(
+        "id",
+        filter=pl.lit(FILTER),
+        kept=pl.lit(False),
+        reason=pl.when(by_people).then(pl.lit(BY_PEOPLE)).otherwise(pl.lit(BELOW if found.kept.any() else NOTHING)),
+        measured=pl.when(by_people).then("said").otherwise("_quality"),
+        limit=pl.when(by_people).then(pl.lit(settings.good_from)).otherwise(pl.lit(found.threshold, pl.Float64)),
+        twin=pl.lit(None, pl.String),
+    )
 
 
 def _promise(settings: JudgeSettings) -> str:

@@ -30,7 +30,7 @@ class Known:
     set_aside   labelled texts that do not count, by reason
     usable      every label of a text that is as it was and has a score, also those not drawn at random: LABELS columns
                 and `level_judge`, `score`
-    by_people   id -> whether the mean of its labels is good, of all usable ones
+    people      `id, score, said, good` of every text with a usable label: the mean of its labels, whether that is good
     """
 
     ids: list[str]
@@ -38,7 +38,7 @@ class Known:
     good: npt.NDArray[np.bool_]
     set_aside: Mapping[str, int]
     usable: pl.DataFrame
-    by_people: Mapping[str, bool]
+    people: pl.DataFrame
 
     @property
     def missing(self) -> str | None:
@@ -81,13 +81,13 @@ def known_labels(texts: pl.DataFrame, said: pl.DataFrame, rubric: Rubric, good_f
         good=rows["good"].to_numpy().astype(np.bool_),
         set_aside=aside,
         usable=usable,
-        by_people=dict(_means(usable, good_from).select("id", "good").iter_rows()),
+        people=_means(usable, good_from),
     )
 
 
 def _means(labels: pl.DataFrame, good_from: float) -> pl.DataFrame:
     texts = labels.group_by("id", maintain_order=True)
-    return texts.agg(pl.col("score").first(), good=pl.col("level").mean() >= good_from)
+    return texts.agg(pl.col("score").first(), said=pl.col("level").mean(), good=pl.col("level").mean() >= good_from)
 
 
 def rubric_sum(rubric: Rubric) -> str:
