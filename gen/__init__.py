@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .ahead import Plan, plan
     from .api import Run, load, run, teacher
     from .asking import StopSignal
+    from .audit_result import Audit
     from .breadth import diversity
     from .calibration import Calibrated, calibrate
     from .covering import covering_plan
@@ -41,19 +42,24 @@ if TYPE_CHECKING:
         exact_bound,
         high_probability_selection,
     )
+    from .judge_audit import audit
     from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
+    from .promise_check import HeldOut, PeopleAndJudge, held_out, people_and_judge
     from .recipe import Rubric
+    from .recorded_rows import Recorded, recorded
     from .selection import Selection, select
     from .teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
 
 __all__ = [
     "Accepted",
     "Ask",
+    "Audit",
     "Calibrated",
     "DamageError",
     "Drill",
     "Event",
+    "HeldOut",
     "InterruptedRunError",
     "LockedError",
     "Message",
@@ -61,9 +67,11 @@ __all__ = [
     "OfflineError",
     "Outcome",
     "OutputError",
+    "PeopleAndJudge",
     "Plan",
     "Rate",
     "RecipeError",
+    "Recorded",
     "Rubric",
     "Run",
     "Sampling",
@@ -78,6 +86,7 @@ __all__ = [
     "Trusted",
     "Usage",
     "alternative_annotator_test",
+    "audit",
     "betting_bound",
     "calibrate",
     "conformal_selection",
@@ -86,12 +95,15 @@ __all__ = [
     "diversity",
     "drill",
     "exact_bound",
+    "held_out",
     "high_probability_selection",
     "judge",
     "krippendorff_alpha",
     "labels",
     "load",
+    "people_and_judge",
     "plan",
+    "recorded",
     "run",
     "select",
     "teacher",
@@ -108,11 +120,15 @@ _HOME = {
     **dict.fromkeys(("corpus_rate", "exact_bound", "high_probability_selection"), "guarantees"),
     **dict.fromkeys(("Drill", "drill"), "drilling"),
     **dict.fromkeys(("Run", "load", "run", "teacher"), "api"),
+    **dict.fromkeys(("HeldOut", "PeopleAndJudge", "held_out", "people_and_judge"), "promise_check"),
+    **dict.fromkeys(("Recorded", "recorded"), "recorded_rows"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),
+    "Audit": "audit_result",
     "Event": "events",
     "Rubric": "recipe",
     "StopSignal": "asking",
+    "audit": "judge_audit",
     "covering_plan": "covering",
     "diversity": "breadth",
     "judge": "frame_judging",

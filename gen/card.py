@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from .acceptance_report import acceptance_notes
+from .audit_report import quotation
 from .breadth_report import card_section
 from .expression_report import card_section as expression_section
 from .pairs import PATH as PAIRS_PATH
@@ -25,6 +27,11 @@ UNJUDGED_NOTE = (
 UNCHECKED_NOTE = (
     "**Judge unchecked.** The scores rank; they do not filter, and nobody has yet shown that this judge agrees "
     "with people."
+)
+
+FILTERING_NOTE = (
+    "**Judge unchecked.** The scores rank, and filter as far as people's labels of them allow; no test has shown that "
+    "this judge reads the value and not its words."
 )
 
 
@@ -86,7 +93,10 @@ _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 
 def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
     notes = [REHEARSAL_NOTE] if facts["rehearsal"] else []
-    notes.append(UNJUDGED_NOTE if facts["judged"] == "unjudged" else UNCHECKED_NOTE)
+    accepted = acceptance_notes(facts.get("acceptance"))
+    unchecked = FILTERING_NOTE if accepted else UNCHECKED_NOTE
+    notes.append(UNJUDGED_NOTE if facts["judged"] == "unjudged" else unchecked)
+    notes += accepted
     if recipe.settings.filters.off:
         notes.append(f"**Filters switched off by the recipe:** {', '.join(recipe.settings.filters.off)}.")
     if facts["exit"] == 3:
@@ -161,6 +171,7 @@ def _funnel_table(funnel: Mapping[str, Any]) -> str:
     rows += [
         ("kept by the filters", funnel["kept"]),
         ("unscored (kept, not selectable)", funnel["unscored"]),
+        *((("not accepted (kept, not selectable)", funnel["not_accepted"]),) if "not_accepted" in funnel else ()),
         ("pool", funnel["pool"]),
         ("selected", funnel["selected"]),
     ]
@@ -206,5 +217,9 @@ def _limits(facts: Mapping[str, Any]) -> str:
         "- Values differ between cultures; the rubrics state one reading, in `recipe/values/`.",
     ]
     if facts["judged"] != "unjudged":
-        lines.append("- Scores are the judge's; no human labels were used.")
+        used = facts.get("acceptance", {}).get("labels", {}).get("texts", 0)
+        people = f"people labelled {used} of the drafts" if used else "no human labels were used"
+        lines.append(f"- Scores are the judge's; {people}.")
+    if facts.get("last_audit"):
+        lines.append(f"- {escaped(quotation(facts['last_audit']))}")
     return "\n".join(lines)

@@ -59,7 +59,7 @@ def conformal_selection(
     Raises RecipeError as `calibrate` does, and for an alpha outside (0, 1).
     """
     known, labels = checked_labels(labelled, good)
-    _check_share("alpha", alpha)
+    check_share("alpha", alpha)
     given = np.asarray(scores, np.float64)
     bad = np.sort(known[~labels])
     # Scores between two bad ones have one p value, and the lower the score, the larger it is: so the accepted are all
@@ -75,8 +75,16 @@ def conformal_selection(
     return Accepted(
         kept,
         float(given[kept].min()) if kept.any() else None,
-        f"conformal selection: on average at most {alpha:.1%} of the accepted texts are bad; one set can hold more",
+        conformal_promise(alpha),
     )
+
+
+def conformal_promise(alpha: float) -> str:
+    return f"conformal selection: on average at most {alpha:.1%} of the accepted texts are bad; one set can hold more"
+
+
+def high_probability_promise(target: float, delta: float) -> str:
+    return f"high-probability rule: at least {target:.1%} of the accepted texts are good, but for {delta:.1%} of sets"
 
 
 def high_probability_selection(
@@ -92,8 +100,8 @@ def high_probability_selection(
     from scipy.stats import binom
 
     known, labels = checked_labels(labelled, good)
-    _check_share("target", target)
-    _check_share("delta", delta)
+    check_share("target", target)
+    check_share("delta", delta)
     given = np.asarray(scores, np.float64)
     found: float | None = None
     for threshold in np.quantile(known, np.arange(THRESHOLDS, 0, -1) / (THRESHOLDS + 1), method="lower").tolist():
@@ -108,7 +116,7 @@ def high_probability_selection(
     return Accepted(
         kept,
         float(given[kept].min()) if kept.any() else None,
-        f"high-probability rule: at least {target:.1%} of the accepted texts are good, but for {delta:.1%} of sets",
+        high_probability_promise(target, delta),
     )
 
 
@@ -121,7 +129,7 @@ def exact_bound(good: int, labels: int, *, confidence: float = 0.95) -> float:
     from scipy.special import betaincinv
 
     _check_counts(good, labels)
-    _check_share("confidence", confidence)
+    check_share("confidence", confidence)
     return float(betaincinv(good, labels - good + 1, 1 - confidence)) if good else 0.0
 
 
@@ -139,7 +147,7 @@ def betting_bound(outcomes: npt.ArrayLike, *, confidence: float = 0.95) -> Float
         raise RecipeError(
             what="outcomes is not a list of booleans", why="each says whether a text was good", do="give true or false"
         )
-    _check_share("confidence", confidence)
+    check_share("confidence", confidence)
     good, labels = np.cumsum(given.astype(np.int64)), np.arange(1, len(given) + 1)
     low, high = np.zeros(len(given)), good / labels  # the capital falls as m rises to the observed share
     for _ in range(_HALVINGS):
@@ -186,7 +194,7 @@ def corpus_rate(
             why="each is the score of a text that nobody labelled",
             do="leave out texts that have no score",
         )
-    _check_share("confidence", confidence)
+    check_share("confidence", confidence)
     count, more = len(known), len(rest)
     spread = float(np.concatenate([known, rest]).var(ddof=1))
     weight = 0.0
@@ -200,7 +208,8 @@ def corpus_rate(
     return Rate(estimate, max(0.0, estimate - half), min(1.0, estimate + half), weight)
 
 
-def _check_share(name: str, value: float) -> None:
+def check_share(name: str, value: float) -> None:
+    """Raises RecipeError for what is no number between 0 and 1."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
         raise RecipeError(what=f"{name} is {value!r}", why="it is a share", do="give a number between 0 and 1")
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .commands import common_options, guarded_command, out_argument, print_json
+from .import_command import import_judgements
 
 
 @click.group()
@@ -39,3 +40,37 @@ def calibrate(out: Path, json: bool, **limits: Any) -> None:
 
     for part in trust_report(found):
         console().print(part)
+
+
+@judge.command()
+@out_argument
+@click.option("--size", type=click.IntRange(min=1), metavar="N", help="Texts to label; default 150, or all there are.")
+@click.option("--stop-early", is_flag=True, help="A bound that may be looked at after each label; --size is the most.")
+@click.option("--target", type=float, metavar="SHARE", help="Good texts that are hoped for, at least; default 0.9.")
+@click.option("--good-from", type=float, metavar="LEVEL", help="Mean level from which a text is good; default 3.")
+@click.option("--who", multiple=True, metavar="NAME", help="Whose labels count, each of every text; again for more.")
+@common_options("json")
+@guarded_command
+def audit(out: Path, json: bool, **terms: Any) -> None:
+    """Draw shipped texts of the latest release for fresh labels, and say how many of all are good, at least.
+
+    The plan is fixed by the first label, which comes from `thousandfold label OUT --audit`.
+    """
+    from .judge_audit import audit as audit_release
+
+    found = audit_release(out, **terms)
+    if json:
+        print_json(found.as_dict())
+        return
+    from .audit_report import audit_lines
+    from .text import on_screen
+
+    for line in audit_lines(found):
+        click.echo(on_screen(line))
+    if found.found.bound is not None:
+        click.echo(str(out / "audits" / f"{found.release}.json"))
+    if not found.complete:
+        click.echo(on_screen(f"next: thousandfold label {out} --audit"), err=True)
+
+
+judge.add_command(import_judgements)

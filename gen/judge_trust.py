@@ -15,20 +15,18 @@ import numpy.typing as npt
 import polars as pl
 
 from .agreement import alternative_annotator_test, krippendorff_alpha, weighted_kappa
-from .calibration import LEAST_LABELS, LEAST_OF_A_KIND, Calibrated, calibrate
-from .errors import OutputError, RecipeError
+from .calibration import Calibrated, calibrate
+from .errors import OutputError
 from .guarantees import Accepted, conformal_selection, corpus_rate, high_probability_selection
+from .label_evidence import GOOD_FROM, WEAK_SHARE, check_good_from, known_labels
 from .labelbook import labels, text_sum
 from .output import Output
+from .recipe import Rubric, load
 from .release import read_manifest, read_table
 
 Floats = npt.NDArray[np.float64]
 
-GOOD_FROM = 3.0
-"""The mean level from which people say that a text expresses the value: on the rubric, what is particular and whole."""
 ALPHA, TARGET, DELTA = 0.05, 0.95, 0.1
-WEAK_SHARE = 0.2
-"""A judge that would ship less of what was kept is called too weak for the target."""
 LEAST_BOTH = 10
 """Texts that two raters must share before their agreement is a figure."""
 
@@ -124,19 +122,14 @@ def trust(
     """How far the scores of the latest release in `out` may be trusted, by the labels that stand in its ledger.
 
     Of several people's levels for a text the mean counts: from `good_from` (0 to 4) on it is good. Only labels that the
-    draw at random came to are learnt from, because the promises hold for such alone; those whose text has changed and
-    texts without a score are set aside and counted. By facet: the curve of `calibrate`, the share of good texts among
-    all kept ones (PPI++), what conformal selection at `alpha` would ship, and what the high-probability rule would at
-    `target` and `delta`.
+    draw at random came to are learnt from, because the promises hold for such alone; those whose text or rubric has
+    changed and texts without a score are set aside and counted. By facet: the curve of `calibrate`, the share of good
+    texts among all kept ones (PPI++), what conformal selection at `alpha` would ship, and what the high-probability
+    rule would at `target` and `delta`.
 
     Raises OutputError where there is no release, RecipeError for limits that cannot be.
     """
-    if isinstance(good_from, bool) or not isinstance(good_from, (int, float)) or not 0 < good_from <= 4:
-        raise RecipeError(
-            what=f"good_from is {good_from!r}",
-            why="it is the level from which people call a text good",
-            do="give a number above 0 and at most 4, such as 3",
-        )
+    check_good_from(good_from)
     release = Output.existing(out).latest()
     if release is None:
         raise OutputError(
@@ -147,8 +140,16 @@ def trust(
     texts, said = _texts(release), labels(out)
     judge = read_manifest(release)["models"]["judge"]
     limits = (alpha, target, delta)
+    rubrics = load(release / "recipe").rubrics
     facets = [
-        _trust(facet, texts.filter(pl.col("facet") == facet), said.filter(pl.col("facet") == facet), good_from, limits)
+        _trust(
+            facet,
+            texts.filter(pl.col("facet") == facet),
+            said.filter(pl.col("facet") == facet),
+            rubrics[facet],
+            good_from,
+            limits,
+        )
         for facet in texts["facet"].unique().sort()
     ]
     return Trusted(release.name, judge["model"] if judge else None, good_from, alpha, facets)
@@ -164,45 +165,25 @@ def _texts(release: Path) -> pl.DataFrame:
 
 
 def _trust(
-    facet: str, texts: pl.DataFrame, said: pl.DataFrame, good_from: float, limits: tuple[float, float, float]
+    facet: str,
+    texts: pl.DataFrame,
+    said: pl.DataFrame,
+    rubric: Rubric,
+    good_from: float,
+    limits: tuple[float, float, float],
 ) -> Trust:
-    known = said.join(texts.select("id", "level", "score", now="text_sha256"), on="id", how="left", suffix="_judge")
-    known = known.with_columns(
-        aside=pl.when(pl.col("now").is_null())
-        .then(pl.lit("not in this release"))
-        .when(pl.col("now") != pl.col("text_sha256"))
-        .then(pl.lit("the text has changed"))
-        .when(pl.col("score").is_null())
-        .then(pl.lit("the judge gave no score"))
-    )
-    aside = dict(known.drop_nulls("aside").unique("id")["aside"].value_counts(sort=True).iter_rows())
-    usable = known.filter(pl.col("aside").is_null())
-    agreement = _agreement(usable)
-    drawn = usable.filter(pl.col("drawn") == "random").group_by("id", maintain_order=True)
-    rows = drawn.agg(pl.col("score").first(), good=pl.col("level").mean() >= good_from)
-    if chosen := usable.filter(pl.col("drawn") != "random")["id"].n_unique():
-        aside["not drawn at random"] = chosen
-    scores, good = rows["score"].to_numpy(), rows["good"].to_numpy().astype(np.bool_)
-    head = Trust(facet, len(good), int(good.sum()), aside, agreement)
-    missing = _missing(len(good), int(good.sum()))
-    if missing:
-        return Trust(**{**_fields(head), "missing": missing})
+    known = known_labels(texts, said, rubric, good_from)
+    scores, good = known.scores, known.good
+    head = Trust(facet, len(good), int(good.sum()), known.set_aside, _agreement(known.usable))
+    if known.missing:
+        return Trust(**{**_fields(head), "missing": known.missing})
     everything = texts.drop_nulls("score")
-    rest = everything.filter(~pl.col("id").is_in(rows["id"].implode()))["score"].to_numpy()
+    rest = everything.filter(~pl.col("id").is_in(known.ids))["score"].to_numpy()
     return _measured(head, calibrate(scores, good), scores, good, rest, limits)
 
 
 def _fields(head: Trust) -> dict[str, Any]:
     return {name: getattr(head, name) for name in ("facet", "labels", "good", "set_aside", "agreement")}
-
-
-def _missing(count: int, good: int) -> str | None:
-    if count < LEAST_LABELS:
-        return f"{count} of at least {LEAST_LABELS} labels drawn at random: label {LEAST_LABELS - count} more"
-    few, kind = min((good, "good"), (count - good, "not good"))
-    if few < LEAST_OF_A_KIND:
-        return f"{few} of {count} labelled texts are {kind}, and at least {LEAST_OF_A_KIND} must be: label more"
-    return None
 
 
 def _measured(

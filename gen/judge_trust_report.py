@@ -14,7 +14,7 @@ from .text import on_screen
 LEGEND = (
     "AUC, ECE, Brier: on labels that the curve was not made from",
     "kappa: judge and people, quadratic weights; alpha: Krippendorff's, among people",
-    "runs do not filter by these yet",
+    "a run filters by this where its recipe has a rule of [acceptance]",
 )
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     help="Of the texts, that everybody gets; the others go to one person each.",
 )
 @click.option("--active", is_flag=True, help="Texts whose labels tell most; conformal selection may not use them.")
+@click.option("--audit", is_flag=True, help="Fresh labels of shipped texts, for `thousandfold judge audit OUT`.")
 @click.option("--export", type=click.Path(path_type=Path), metavar="FILE", help="Write the texts to a CSV file.")
 @click.option("--import", type=click.Path(path_type=Path), metavar="FILE", help="Read levels from a CSV file.")
 @common_options("json")
@@ -39,6 +40,7 @@ def label(out: Path, json: bool, **options: Any) -> None:
 
     Nobody sees the judge's score or what others said; no model ever sees a label.
     """
+    from .audit_desk import audit_desk_of
     from .label_desk import Wanted, desk_of, name_of
 
     _check_ways(options)
@@ -48,10 +50,10 @@ def label(out: Path, json: bool, **options: Any) -> None:
         from .label_screen import check_terminal
 
         check_terminal()
-    with desk_of(out) as desk:
+    with (audit_desk_of if options["audit"] else desk_of)(out) as desk:
         wanted = Wanted(who or "", options["count"], options["active"], options["overlap"], options["facet"])
         if options["export"]:
-            _export(desk, wanted, options["export"], json=json)
+            _export(desk, wanted, options["export"], audit=options["audit"], json=json)
         elif options["import"]:
             from .label_exchange import import_sheet
 
@@ -62,6 +64,12 @@ def label(out: Path, json: bool, **options: Any) -> None:
 
 def _check_ways(options: dict[str, Any]) -> None:
     reading = [name for name in ("export", "active", "count", "facet") if options["import"] and options[name]]
+    if options["audit"] and (options["active"] or options["facet"] or options["overlap"] != 1.0):
+        raise RecipeError(
+            what="--audit was given together with --active, --facet or --overlap",
+            why="which texts an audit asks for, and of whom, was fixed when it was planned",
+            do="leave the others out",
+        )
     if reading:
         raise RecipeError(
             what=f"--import and --{reading[0]} were given together",
@@ -96,7 +104,7 @@ def _login() -> str:
         ) from error
 
 
-def _export(desk: Desk, wanted: Wanted, path: Path, *, json: bool) -> None:
+def _export(desk: Desk, wanted: Wanted, path: Path, *, audit: bool, json: bool) -> None:
     from .label_exchange import export_sheet
 
     count = export_sheet(desk, wanted, path)
@@ -104,7 +112,8 @@ def _export(desk: Desk, wanted: Wanted, path: Path, *, json: bool) -> None:
         print_json({"sheet": str(path), "texts": count, "who": wanted.who or None})
         return
     click.echo(path)
-    click.echo(f"{count} texts; a level, 0 to 4, goes into the column level. Then: label OUT --import FILE", err=True)
+    then = "label OUT --audit --import FILE" if audit else "label OUT --import FILE"
+    click.echo(f"{count} texts; a level, 0 to 4, goes into the column level. Then: {then}", err=True)
 
 
 def _tell(sittings: list[Sitting], *, json: bool) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
 
 from .errors import OutputError, RecipeError
+from .label_evidence import rubric_sum
 from .label_queue import Text, active_batch, band_of, is_shared, random_queue
 from .labelbook import Act, LabelBook, Place, depths, standing, text_sum
 from .output import Output
@@ -70,9 +69,12 @@ class Desk:
 
     def act(self, place: Place, who: str, level: int | None, seconds: float | None = None) -> Act:
         """A label, or a skip where there is no level, for the text as it stands now."""
-        rubric = json.dumps(self.recipe.rubrics[place.facet].model_dump(mode="json"), sort_keys=True)
-        sums = text_sum(self.messages[place.id]), sha256(rubric.encode()).hexdigest()
+        sums = text_sum(self.messages[place.id]), rubric_sum(self.recipe.rubrics[place.facet])
         return Act("skip" if level is None else "label", place, who, *sums, level=level, seconds=seconds)
+
+    def place_of(self, draft_id: str) -> Place:
+        """Of a text that no queue gave out: whoever labelled it chose it."""
+        return Place(draft_id, self.facets[draft_id], "chosen", None, self.release)
 
     def queue(self, wanted: Wanted) -> list[Place]:
         """All texts at random, or in active mode the batch that is not yet done by this person, else a new one."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from .errors import OutputError, RecipeError
 from .label_desk import Desk, Sitting, Wanted, name_of, sum_up
-from .label_queue import random_queue
 from .label_sheet import SheetRow, conversation, is_text, read_sheet, rubric_text, several, write_sheet
 from .labelbook import Act, Place, standing
 from .text import on_screen
@@ -58,7 +57,7 @@ def import_sheet(desk: Desk, path: Path, who: str | None) -> list[Sitting]:
             )
     new = _new_acts(desk, list(counted.values()), sittings)
     desk.book.add(new)
-    queue = random_queue(desk.texts, seed=desk.seed, release=desk.release)
+    queue = desk.queue(Wanted(""))
     for name, sitting in sittings.items():
         desk.settle(name)
         sum_up(desk, queue, sitting)
@@ -77,8 +76,7 @@ def _new_acts(desk: Desk, rows: Sequence[SheetRow], sittings: dict[str, Sitting]
     before = standing(desk.book.acts())
     new = []
     for row in rows:
-        chosen = Place(row.id, desk.facets[row.id], "chosen", None, desk.release)
-        act = desk.act(given.get(row.id, chosen), row.who, row.level)
+        act = desk.act(given.get(row.id) or desk.place_of(row.id), row.who, row.level)
         old, sitting = before.get((row.who, row.id)), sittings[row.who]
         if old is not None and (old.level, old.text_sha256) == (act.level, act.text_sha256):
             sitting.known += 1

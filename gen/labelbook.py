@@ -44,7 +44,7 @@ LABELS: Mapping[str, pl.DataType | type[pl.DataType]] = {
 # Rows are never changed or deleted, not even by a bug: the triggers see to that. A claim is no label.
 _SCHEMA = (
     """
-CREATE TABLE IF NOT EXISTS labels (
+CREATE TABLE IF NOT EXISTS {labels} (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     act TEXT NOT NULL CHECK (act IN ('label', 'skip', 'draw', 'undo')),
     id TEXT NOT NULL,
@@ -57,13 +57,13 @@ CREATE TABLE IF NOT EXISTS labels (
     rubric_sha256 TEXT NOT NULL,
     release TEXT NOT NULL,
     seconds REAL,                       -- on the screen before the key; NULL from a sheet
-    withdraws INTEGER REFERENCES labels (number),
+    withdraws INTEGER REFERENCES {labels} (number),
     at TEXT NOT NULL,
     CHECK ((act = 'label') = (level IS NOT NULL)),
     CHECK ((act = 'undo') = (withdraws IS NOT NULL))
 )""",
     """
-CREATE TABLE IF NOT EXISTS label_draws (    -- what was given out: the batches of active mode, the rows of sheets
+CREATE TABLE IF NOT EXISTS {draws} (    -- what was given out: the batches of active mode, the rows of sheets
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     batch INTEGER NOT NULL,
     id TEXT NOT NULL,
@@ -73,16 +73,19 @@ CREATE TABLE IF NOT EXISTS label_draws (    -- what was given out: the batches o
     release TEXT NOT NULL,
     at TEXT NOT NULL
 )""",
-    "CREATE INDEX IF NOT EXISTS labels_by_id ON labels (id, who)",
-    "CREATE INDEX IF NOT EXISTS label_draws_by_id ON label_draws (id)",
-    "CREATE TABLE IF NOT EXISTS label_claims (id TEXT PRIMARY KEY, who TEXT NOT NULL, at REAL NOT NULL)",
-    *(
-        f"CREATE TRIGGER IF NOT EXISTS {table}_no_{verb} BEFORE {verb} ON {table}"
-        f" BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-        for table in ("labels", "label_draws")
-        for verb in ("update", "delete")
-    ),
+    "CREATE INDEX IF NOT EXISTS {labels}_by_id ON {labels} (id, who)",
+    "CREATE INDEX IF NOT EXISTS {draws}_by_id ON {draws} (id)",
+    "CREATE TABLE IF NOT EXISTS {claims} (id TEXT PRIMARY KEY, who TEXT NOT NULL, at REAL NOT NULL)",
 )
+_APPEND_ONLY = (
+    "CREATE TRIGGER IF NOT EXISTS {table}_no_{verb} BEFORE {verb} ON {table}"
+    " BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
+)
+
+
+def append_only(*tables: str) -> list[str]:
+    """Statements that forbid every change of what stands in `tables`."""
+    return [_APPEND_ONLY.format(table=table, verb=verb) for table in tables for verb in ("update", "delete")]
 
 
 @dataclass(frozen=True)
@@ -123,12 +126,18 @@ class Act:
 class LabelBook(Ledger):
     """The ledger as somebody who labels sees it: its own tables in the same file, made when first written to."""
 
+    _labels, _draws, _claims = "labels", "label_draws", "label_claims"
+
+    def _schema(self) -> list[str]:
+        names = {"labels": self._labels, "draws": self._draws, "claims": self._claims}
+        return [*(part.format(**names) for part in _SCHEMA), *append_only(self._labels, self._draws)]
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction; the tables are made by the first that writes."""
         with self._lock, self._guarded(), self._transaction():
             if not self._has_tables():
-                for statement in _SCHEMA:
+                for statement in self._schema():
                     self._db.execute(statement)
             yield
 
@@ -158,25 +167,26 @@ class LabelBook(Ledger):
         with self._writing():
             others = [act for act in self._standing(None, draft_id) if act.act == "label" and act.place.id == draft_id]
             held = self._db.execute(
-                "SELECT 1 FROM label_claims WHERE id = ? AND who != ? AND at > ?", (draft_id, who, now - CLAIM_SECONDS)
+                f"SELECT 1 FROM {self._claims} WHERE id = ? AND who != ? AND at > ?",
+                (draft_id, who, now - CLAIM_SECONDS),
             ).fetchone()
             if held or any(act.who != who for act in others):
                 return False
-            self._db.execute("INSERT OR REPLACE INTO label_claims VALUES (?, ?, ?)", (draft_id, who, now))
+            self._db.execute(f"INSERT OR REPLACE INTO {self._claims} VALUES (?, ?, ?)", (draft_id, who, now))
         return True
 
     def unclaim(self, who: str) -> None:
         """Gives back what `who` had on the screen."""
         with self._writing():
-            self._db.execute("DELETE FROM label_claims WHERE who = ?", (who,))
+            self._db.execute(f"DELETE FROM {self._claims} WHERE who = ?", (who,))
 
     def give_out(self, places: Sequence[Place]) -> None:
         """Notes that these texts were drawn, as one batch."""
         at = _now()
         with self._writing():
-            (last,) = self._db.execute("SELECT coalesce(max(batch), 0) FROM label_draws").fetchone()
+            (last,) = self._db.execute(f"SELECT coalesce(max(batch), 0) FROM {self._draws}").fetchone()
             self._db.executemany(
-                "INSERT INTO label_draws (batch, id, facet, drawn, probability, release, at)"
+                f"INSERT INTO {self._draws} (batch, id, facet, drawn, probability, release, at)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [(last + 1, p.id, p.facet, p.drawn, p.probability, p.release, at) for p in places],
             )
@@ -187,7 +197,7 @@ class LabelBook(Ledger):
         with self._lock, self._guarded():
             if self._has_tables():
                 rows = self._db.execute(
-                    "SELECT batch, id, facet, drawn, probability, release FROM label_draws ORDER BY number"
+                    f"SELECT batch, id, facet, drawn, probability, release FROM {self._draws} ORDER BY number"
                 )
                 for batch, *place in rows:
                     batches.setdefault(batch, []).append(Place(*place))
@@ -195,8 +205,8 @@ class LabelBook(Ledger):
 
     def _insert(self, acts: Iterable[Act]) -> None:
         rows = [_row(act) for act in acts]
-        marks = ", ".join("?" * len(_COLUMNS.split(",")))
-        self._db.executemany(f"INSERT INTO labels ({_COLUMNS}) VALUES ({marks})", rows)
+        marks = ", ".join("?" * len(COLUMNS.split(",")))
+        self._db.executemany(f"INSERT INTO {self._labels} ({COLUMNS}) VALUES ({marks})", rows)
 
     def _standing(self, who: str | None, draft_id: str | None = None) -> list[Act]:
         if not self._has_tables():
@@ -204,14 +214,14 @@ class LabelBook(Ledger):
         chosen = [(name, value) for name, value in (("who", who), ("id", draft_id)) if value is not None]
         where = "".join(f" AND {name} = ?" for name, _ in chosen)
         rows = self._db.execute(
-            f"SELECT {_COLUMNS}, number FROM labels WHERE act != 'undo'"
-            f" AND number NOT IN (SELECT withdraws FROM labels WHERE act = 'undo'){where} ORDER BY number",
+            f"SELECT {COLUMNS}, number FROM {self._labels} WHERE act != 'undo' AND number NOT IN"
+            f" (SELECT withdraws FROM {self._labels} WHERE act = 'undo'){where} ORDER BY number",
             [value for _, value in chosen],
         )
-        return [_act(row) for row in rows]
+        return [act_of(row) for row in rows]
 
     def _has_tables(self) -> bool:
-        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'labels'").fetchone())
+        return bool(self._db.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (self._labels,)).fetchone())
 
     def _trouble(self, error: Exception) -> DamageError | StorageError:
         trouble = super()._trouble(error)
@@ -275,7 +285,7 @@ def _counted(act: Act, drawn: Place, reached: Mapping[tuple[str, str], float]) -
     return *head, act.text_sha256, drawn.release, act.rubric_sha256
 
 
-_COLUMNS = "act, id, facet, drawn, probability, release, who, text_sha256, rubric_sha256, level, seconds, withdraws, at"
+COLUMNS = "act, id, facet, drawn, probability, release, who, text_sha256, rubric_sha256, level, seconds, withdraws, at"
 
 
 def _row(act: Act) -> tuple[object, ...]:
@@ -284,7 +294,7 @@ def _row(act: Act) -> tuple[object, ...]:
     return act.act, *place, *said, _now()
 
 
-def _act(row: Sequence[Any]) -> Act:
+def act_of(row: Sequence[Any]) -> Act:
     return Act(row[0], Place(*row[1:6]), *row[6:])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,10 +20,11 @@ from typing import Any
 
 import polars as pl
 
+from .acceptance import accept_drafts
 from .asking import Asker, StopSignal
+from .audit_report import last_audit
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
-from .deficits import Tally
 from .drafts import Novelty, card, exemplar_prompt_text, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
 from .frozen import freeze
@@ -31,6 +32,7 @@ from .judgements import judge_drafts
 from .ledger import Ledger
 from .measured import TOLD, measured_facts
 from .models import Models, budget_of
+from .notes import closed, not_sealed, note
 from .output import Output
 from .paths import forecast_of, panel_of, paths_with_twins
 from .recipe import BudgetSettings, Recipe
@@ -60,7 +62,7 @@ class Result:
     release: Release | None
     exit_code: int
     funnel: dict[str, Any]
-    measured: dict[str, Any]  # diversity; expression where somebody judged
+    measured: Mapping[str, Any]  # diversity; expression where somebody judged
 
 
 async def run(
@@ -80,8 +82,9 @@ async def run(
     _freeze(recipe, seeds, ledger, on_event)
     async with models:
         state = await _rounds(recipe, seeds, asker, models, on_event)
-        pool = state.pool
-        selection = select_exemplars(pool, recipe)
+        accepted = accept_drafts(state.pool, output, recipe)
+        note(accepted.notes, on_event)
+        selection = select_exemplars(pool := accepted.pool, recipe)
         selected = selection.frame
         twins = await write_twins(selected, state.contexts, recipe, asker, models.roster)
     heldout = heldout_prompts(state)
@@ -89,17 +92,18 @@ async def run(
     funnel = make_funnel(state, pool, selected.height, heldout.height)
     exemplars = exemplars_of(selected, recipe)
     if not selected.height:
-        return Result(state, selection, exemplars, None, exit_code, funnel, {})
+        return Result(state, selection, exemplars, None, exit_code, funnel, accepted.facts)
     tables = {
         "seeds": seeds,
         "contexts": state.contexts,
         "drafts": state.drafts,
-        "verdicts": state.verdicts,
+        "verdicts": pl.concat([state.verdicts, accepted.verdicts]),
         "judgements": state.judgements,
-        "selection": selection.table(pool),
+        "selection": selection.table(state.pool),
         **twins.tables,
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
+    facts |= {"last_audit": last_audit(output), **accepted.facts}
     facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts
     release = write_release(
         output,
@@ -144,8 +148,7 @@ async def first_drafts(
 
 
 def _freeze(recipe: Recipe, seeds: pl.DataFrame, ledger: Ledger, on_event: OnEvent) -> None:
-    for text in freeze(recipe, seeds, ledger, heldout=heldout_wanted(recipe)):
-        on_event(Event("note", {"text": text}))
+    note(freeze(recipe, seeds, ledger, heldout=heldout_wanted(recipe)), on_event)
 
 
 def make_asker(
@@ -209,7 +212,7 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
     ahead = whole.filter(pl.col("split") == "train")
     desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe, seeds), on_event, ahead)
     planned = _interleaved(whole.filter((pl.col("split") == "heldout") | (pl.col("position") < wanted)))
-    _tell_what_is_not_sealed(recipe, seeds, on_event)
+    note(not_sealed(recipe, seeds), on_event)
     foreseen = forecast_of(recipe, seeds, ahead.row(0, named=True), models, wanted=wanted, heldout=heldout)
     on_event(Event("forecast", {"usd": foreseen.usd, "tokens": foreseen.tokens}))
     state = State(contexts=planned.clear())
@@ -236,7 +239,7 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
         todo = later
         if not later.height:
             following = next_round(state, recipe, pool_wanted=wanted, longer=partial(_longer, desk))
-            _tell_what_is_closed(state.so_far, following.so_far, on_event)
+            note(closed(state.so_far, following.so_far), on_event)
             state.so_far, todo = following.so_far, following.contexts
     state.contexts = state.contexts.sort("split", "set", "position", descending=[True, False, False])
     return state
@@ -245,25 +248,6 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
 def _usable(state: State) -> int:
     """Drafts that came to something: selectable ones, and sealed prompts."""
     return state.pool.height + state.kept.filter(pl.col("split") == "heldout").height
-
-
-def _tell_what_is_not_sealed(recipe: Recipe, seeds: pl.DataFrame, on_event: OnEvent) -> None:
-    """Held-out prompts need lineages of their own: a facet with too few seeds has none, and that is said."""
-    sealed = set(seeds.filter(pl.col("split") == "heldout")["facet"])
-    without = [facet for facet in recipe.train_levels["facet"] if facet not in sealed]
-    if recipe.settings.heldout.share and without:
-        why = "a facet needs four seeds, or one on a sealed level"
-        on_event(Event("note", {"text": f"no sealed prompts of {', '.join(without)}: {why}"}))
-
-
-def _tell_what_is_closed(before: Tally, now: Tally, on_event: OnEvent) -> None:
-    """Each cell that gets no more money, once."""
-    known = {gone.cell for gone in before.given_up}
-    for gone in now.given_up:
-        if gone.cell not in known:
-            on_event(Event("note", {"text": f"gives up {gone.words}"}))
-    for axis, level in sorted(now.saturated - before.saturated):
-        on_event(Event("note", {"text": f"{axis} = {level} is saturated: its drafts bring hardly a new idea any more"}))
 
 
 def _interleaved(contexts: pl.DataFrame) -> pl.DataFrame:

@@ -11,6 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from .audit_report import quoted, status_lines
+from .audit_result import audits_in
 from .breadth_report import diversity_table
 from .card import REHEARSAL_NOTE
 from .deficits import GivenUp
@@ -42,7 +44,8 @@ def funnel_table(funnel: Mapping[str, Any]) -> Table:
     table.add_row("drafts", str(funnel["drafts"]), "")
     dropped = ", ".join(f"{reason} {count}" for reason, count in funnel["dropped"].items())
     table.add_row("kept", str(funnel["kept"]), dropped)
-    table.add_row("pool", str(funnel["pool"]), f"unscored {funnel['unscored']}" if funnel["unscored"] else "")
+    left = {"unscored": funnel["unscored"], "not accepted": funnel.get("not_accepted", 0)}
+    table.add_row("pool", str(funnel["pool"]), ", ".join(f"{why} {count}" for why, count in left.items() if count))
     table.add_row("selected", str(funnel["selected"]), "")
     table.add_row("held out", str(funnel["heldout"]), "sealed prompts")
     return table
@@ -167,6 +170,7 @@ def state_of(output: Output) -> dict[str, Any]:
     latest = output.latest()
     with output.ledger(read_only=True) as ledger:
         spent, unfinished = ledger.spent(), ledger.note("unfinished run")
+    audits = [quoted(found) for found in audits_in(output)]
     releases = []
     for path in output.releases():
         manifest = read_manifest(path)
@@ -190,6 +194,7 @@ def state_of(output: Output) -> dict[str, Any]:
         "tokens": spent.prompt_tokens + spent.completion_tokens,
         "paid_usd": None if spent.unpriced else spent.microusd / 1e6,
         "releases": releases,
+        "audits": audits,
     }
 
 
@@ -217,6 +222,7 @@ def status_report(state: Mapping[str, Any], funnel: Mapping[str, Any] | None) ->
     parts: list[RenderableType] = [Text(line) for line in lines]
     if state["releases"]:
         parts += [Text(""), table]
+        parts += [Text(on_screen(line)) for line in status_lines(state["audits"], state["latest"])]
     if funnel:
         parts += [Text(""), funnel_table(funnel)]
     return Group(*parts)

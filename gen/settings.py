@@ -71,6 +71,18 @@ class PanelSettings(Part):
     least: int | None = Field(default=None, ge=1)
 
 
+class AcceptanceSettings(Part):
+    """Which drafts may be selected, by people's labels of them."""
+
+    # All; those of which on average at most `alpha` are bad; or those of which `target` is good, but for a chance of
+    # `delta`. Off until somebody has labelled texts.
+    rule: Literal["none", "conformal", "high_probability"] = "none"
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    target: float = Field(default=0.95, gt=0, lt=1)
+    delta: float = Field(default=0.1, gt=0, lt=1)
+    good_from: float = Field(default=3.0, gt=0, le=4)  # mean level of a text's labels from which it is good
+
+
 class ContextSettings(Part):
     strength: Literal["auto", 1, 2, 3, 4] = "auto"
     forbid: tuple[Annotated[dict[str, str], Field(min_length=1)], ...] = ()
@@ -207,6 +219,7 @@ class Settings(Part):
     panel: PanelSettings = PanelSettings()
     # Pattern of a model's name, with * and ? -> its family, before the table of patterns that comes with the package.
     families: dict[Annotated[str, Field(min_length=1)], Annotated[str, Field(pattern=NAME)]] = {}
+    acceptance: AcceptanceSettings = AcceptanceSettings()
     contexts: ContextSettings = ContextSettings()
     heldout: HeldoutSettings = HeldoutSettings()
     drafts: DraftSettings = DraftSettings()

@@ -11,6 +11,7 @@ import polars as pl
 
 from thousandfold import filters
 
+from .acceptance import FILTER as ACCEPTANCE
 from .contexts import plan_contexts
 from .deficits import GivenUp, Tally
 from .errors import OutputError
@@ -134,7 +135,8 @@ def _state_of(release: Path) -> State:
     return State(
         contexts=read_table(release, "contexts"),
         drafts=drafts,
-        verdicts=read_table(release, "verdicts"),
+        # What labels did not let through counts as tried, as in a run: rounds end before anything is accepted.
+        verdicts=read_table(release, "verdicts").filter(pl.col("filter") != ACCEPTANCE),
         judgements=read_table(release, "judgements"),
         form_scores=filters.form_scores(drafts),
         rounds=read_manifest(release)["rounds"],

@@ -101,6 +101,7 @@ def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -
     drafts = state.drafts.filter(pl.col("context_id").is_in(train["id"].implode()))
     dropped = state.verdicts.filter(~pl.col("kept") & pl.col("id").is_in(drafts["id"].implode()))
     states = Counter(state.judgements["state"])
+    refused = state.pool.height - pool.height
     return {
         "contexts": train.height,
         "drafts": drafts.height,
@@ -109,6 +110,7 @@ def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -
         "scored": states["scored"],
         "unscored": states["unscored"],
         "unjudged": states["unjudged"],
+        **({"not_accepted": refused} if refused else {}),
         "pool": pool.height,
         "selected": selected,
         "heldout": heldout,

@@ -66,7 +66,9 @@ def test_a_file_that_begins_with_a_byte_order_mark_or_ends_its_lines_with_crlf_i
     assert list(recipe.rubrics) == ["candour"]
 
 
-KEYS = "name, description, licence, language, size, seed, teacher, teachers, judge, judges, panel, families, "
+KEYS = (
+    "name, description, licence, language, size, seed, teacher, teachers, judge, judges, panel, families, acceptance, "
+)
 KEYS += "contexts, heldout, drafts, "
 KEYS += "expansion, filters, selection, twins, tics, run, budget, prices"
 SILENT = "a key that is not read would be silently without effect"
