@@ -265,5 +265,5 @@ def test_a_run_without_a_judge_has_nothing_to_accept_and_says_so(home: Path) -> 
 
 
 def test_a_limit_that_cannot_be_is_refused_with_its_place(home: Path) -> None:
-    with pytest.raises(RecipeError, match=r"judge\.alpha"):
+    with pytest.raises(RecipeError, match=r"acceptance\.alpha"):
         gen.run(ask(home, rule="conformal", alpha=1.0), size=SIZE, out=home / "out")
