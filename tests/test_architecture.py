@@ -159,6 +159,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.budget",
+        "gen.conversations",
         "gen.expression_report",
         "gen.label_screen",
         "gen.labelbook",
