@@ -39,7 +39,9 @@ def funnel_table(funnel: Mapping[str, Any]) -> Table:
     table.add_column("rows", justify="right")
     table.add_column("dropped or left")
     table.add_row("contexts", str(funnel["contexts"]), "")
-    table.add_row("drafts", str(funnel["drafts"]), "")
+    people = funnel.get("people")
+    brought = f"{people['brought']} by people: {people['kept']} kept, {people['selected']} selected" if people else ""
+    table.add_row("drafts", str(funnel["drafts"]), brought)
     dropped = ", ".join(f"{reason} {count}" for reason, count in funnel["dropped"].items())
     table.add_row("kept", str(funnel["kept"]), dropped)
     table.add_row("pool", str(funnel["pool"]), f"unscored {funnel['unscored']}" if funnel["unscored"] else "")

@@ -164,6 +164,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.label_screen",
         "gen.labelbook",
         "gen.options",
+        "gen.peoplebook",
         "gen.planner",
         "gen.roster",
         "gen.teachers.chatmodel",
@@ -172,6 +173,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.composed",
         "gen.teachers.rehearsal.critic",
         "gen.teachers.rehearsal.flaws",
+        "gen.telling",
         "gen.tics",
     ),
     (
@@ -180,6 +182,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.forecast",
         "gen.label_queue",
         "gen.label_sheet",
+        "gen.people",
         "gen.teachers.endpoint",
         "gen.teachers.rehearsal.copies",
     ),
@@ -211,6 +214,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.breadth_report",
+        "gen.bringing",
         "gen.drill_rows",
         "gen.frozen",
         "gen.init",
@@ -221,7 +225,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.tics_report",
     ),
     (
-        "gen.card",
         "gen.judge_trust_report",
         "gen.label_exchange",
         "gen.labelling",
@@ -230,26 +233,32 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "gen.label_command",
         "gen.models",
-        "gen.report",
     ),
     (
         "gen.checkup",
-        "gen.descent",
-        "gen.judge_command",
         "gen.paths",
         "gen.state",
-        "gen.view",
     ),
     (
-        "gen.measured",
+        "gen.people_report",
         "gen.rounds",
     ),
-    ("gen.pipeline",),
+    (
+        "gen.card",
+        "gen.measured",
+    ),
+    (
+        "gen.pipeline",
+        "gen.report",
+    ),
     (
         "gen.ahead",
         "gen.api",
+        "gen.descent",
         "gen.drilling",
+        "gen.judge_command",
         "gen.standing",
+        "gen.view",
     ),
     (
         "gen",
