@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     )
     from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
+    from .probe import Shortcut, shortcut_probe
+    from .probe_style import Style, style_probe
     from .recipe import Rubric
     from .selection import Selection, select
     from .teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
@@ -67,8 +69,10 @@ __all__ = [
     "Run",
     "Sampling",
     "Selection",
+    "Shortcut",
     "StopSignal",
     "StorageError",
+    "Style",
     "Teacher",
     "TeacherError",
     "TeacherSetUpError",
@@ -93,6 +97,8 @@ __all__ = [
     "plan",
     "run",
     "select",
+    "shortcut_probe",
+    "style_probe",
     "teacher",
     "trust",
     "weighted_kappa",
@@ -109,6 +115,8 @@ _HOME = {
     **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),
+    **dict.fromkeys(("Shortcut", "shortcut_probe"), "probe"),
+    **dict.fromkeys(("Style", "style_probe"), "probe_style"),
     "Event": "events",
     "Rubric": "recipe",
     "StopSignal": "asking",
