@@ -22,7 +22,7 @@ from .judgements import level_asks
 from .ledger import Ledger, Spent
 from .models import Models, models_of
 from .options import load_with
-from .paths import forecast_of, judge_of
+from .paths import forecast_of, judge_of, with_twins
 from .recipe import Recipe
 from .seeds import read_seeds
 from .state import State
@@ -85,7 +85,9 @@ def plan(recipe: str | Path, *, pilot: int = 0, names: Mapping[str, str] | None 
         uniform={t: uniform_coverage(axes, train.height, strength=t, forbid=forbid) for t in covered},
         strength=next((t - 1 for t, found in covered.items() if found.share < 1), highest),
         sealed=set_sums(contexts, seeds),
-        forecast=_pilot(loaded, models, pilot, options) if pilot else _assumed(loaded, models, seeds, train),
+        forecast=with_twins(_pilot(loaded, models, pilot, options), loaded, train.row(0, named=True), models)
+        if pilot
+        else _assumed(loaded, models, seeds, train),
         size=loaded.settings.size,
     )
 

@@ -30,6 +30,7 @@ from .release import read_manifest, read_table
 from .settings import checked
 from .tables import MESSAGES, tagged_id
 from .teachers.base import Teacher
+from .twins import twins_wanted
 from .waiting import wait
 
 if TYPE_CHECKING:
@@ -319,7 +320,8 @@ def expected_asks(recipe: Recipe) -> int:
     judging = recipe.settings.judge.samples + 1
     train, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
     writing = writing_asks(recipe.settings.expansion)
-    return train * (writing + (judging if judge_spec(recipe) else 0)) + heldout * writing
+    twins = twins_wanted(recipe, recipe.settings.size)
+    return train * (writing + (judging if judge_spec(recipe) else 0)) + heldout * writing + twins
 
 
 @contextmanager

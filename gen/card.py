@@ -10,8 +10,11 @@ import polars as pl
 
 from .breadth_report import card_section
 from .expression_report import card_section as expression_section
+from .pairs import PATH as PAIRS_PATH
+from .pairs_report import card_section as pairs_section
 from .people_report import card_section as people_section
 from .people_report import licences
+from .probe_report import alarms
 from .recipe import Recipe
 from .text import escaped
 
@@ -54,6 +57,7 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
         *(_axis_table(axis, exemplars, recipe, facts.get("levels", {}).get(axis, {})) for axis in recipe.axes),
         *(("## How varied it is", card_section(facts["diversity"])) if facts.get("diversity") else ()),
         *(("## How it begins, ends and repeats itself", _tics(facts["tics"])) if "tics" in facts else ()),
+        *(("## Preference pairs", pairs_section(facts["pairs"])) if "pairs" in facts else ()),
         "## What is not known",
         _limits(facts),
     ]
@@ -64,7 +68,9 @@ def _front_matter(recipe: Recipe, size: int, facts: Mapping[str, Any]) -> str:
     import yaml
 
     settings = recipe.settings
+    pairs = facts.get("pairs", {}).get("kept", 0)
     named = licences(settings.licence, facts.get("people"))
+    preference = {"config_name": "preference", "data_files": [{"split": "train", "path": PAIRS_PATH}]}
     fields = {
         "pretty_name": settings.name,
         "license": named if len(named) > 1 else named[0],
@@ -75,6 +81,7 @@ def _front_matter(recipe: Recipe, size: int, facts: Mapping[str, Any]) -> str:
         "configs": [
             {"config_name": "train", "default": True, "data_files": [{"split": "train", "path": "train/sft.jsonl"}]},
             {"config_name": "heldout", "data_files": [{"split": "test", "path": "heldout/*.jsonl"}]},
+            *([preference] if pairs else []),
         ],
     }
     return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)}---"
@@ -90,6 +97,7 @@ def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
         notes.append(f"**Filters switched off by the recipe:** {', '.join(recipe.settings.filters.off)}.")
     if facts["exit"] == 3:
         notes.append("**Partial.** The run stopped at its budget before the pool was full.")
+    notes += [f"**{escaped(text).replace(':', ':**', 1)}." for text in alarms(facts.get("pairs", {}))]
     if facts["shortfalls"]:
         short = "; ".join(f"{s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in facts["shortfalls"])
         notes.append(f"**Short of its quotas:** {escaped(short)}.")

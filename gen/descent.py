@@ -42,7 +42,8 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
     context = _row_of(release, "contexts", "id", draft["context_id"]) or {}
     judgement = _row_of(release, "judgements", "id", draft["id"])
     judged = judgement or {"level_ask_id": None, "evidence_ask_id": None}
-    writing = asks_of(draft)
+    pair = _row_of(release, "pairs", "id", draft["id"]) if (release / "tables" / "pairs.parquet").exists() else None
+    writing = asks_of(draft) | ({"hollow": pair["ask_id"]} if pair else {})
     ids: dict[str, str | None] = {**writing}
     ids |= {"level": judged["level_ask_id"], "evidence": judged["evidence_ask_id"]}
     with output.ledger(read_only=True) as ledger:
@@ -66,6 +67,7 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
         "judgement": judgement,
         "verdicts": verdicts,
         "draft": dict(draft),
+        "pair": pair,
         "asks": asks,
         "unreadable": unreadable,
         "context": context,
@@ -117,6 +119,8 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {', '.join(files)}")
     for one in found["unreadable"]:
         yield _line("unreadable", f"{one['question']}: {one['ask']}: {one['reason']}; the reply: {one['reply'][:200]}")
+    if found["pair"]:
+        yield from _pair_lines(found["pair"])
     levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
     yield _line("context", f"{context.get('id')}: {levels}")
     if seed:
@@ -135,6 +139,15 @@ def _origin_lines(found: Mapping[str, Any]) -> Iterator[Text]:
     named = f", there called {person['given_id']}" if person["given_id"] else ""
     yield _line("draft", f"written by people, brought with {person['file']}{named}")
     yield _line("source", f"{person['source']}, licence {person['licence'] or 'unknown'}")
+
+
+def _pair_lines(pair: Mapping[str, Any]) -> Iterator[Text]:
+    """The hollow twin of a draft, and whether the two make a pair."""
+    limit = "" if pair["limit"] is None else f" (measured {pair['measured']:.3g}, limit {pair['limit']:g})"
+    why = f"left out: {pair['reason']}{limit}" + (f": {pair['detail']}" if pair["detail"] else "")
+    yield _line("pair", "kept" if pair["kept"] else why)
+    if pair["rejected"] is not None:
+        yield _line("rejected", f"{pair['rejected_words']} words, chosen {pair['chosen_words']}: {pair['rejected']}")
 
 
 def _line(name: str, text: str) -> Text:

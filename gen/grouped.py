@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from thousandfold.filters.statistics import Interval
+from thousandfold.filters.statistics import Interval, clopper_pearson
 
 from .tables import tagged_id
 
@@ -46,13 +46,17 @@ def interval_around(value: float, influences: Floats, groups: Sequence[str]) -> 
     """The 95 % interval of a share, from what each text adds to its error; the influences of a group are summed.
 
     Student's with one degree of freedom less than there are groups, widened for the overlap of the folds; (0, 1) with
-    fewer than two groups. With these sums the variance of an AUC is that of Obuchowski (Biometrics 53, 1997).
+    fewer than two groups. Where no text errs it begins at Clopper and Pearson's one-sided bound for the groups. With
+    these sums the variance of an AUC is that of Obuchowski (Biometrics 53, 1997).
     """
     from scipy.special import stdtrit
 
     names = sorted(set(groups))
     if len(names) < 2:
         return Interval(0.0, 1.0)
+    if not influences.any():  # all right, or all wrong: as many groups were, which says how often others may not be
+        surely = clopper_pearson(len(names), len(names), confidence=0.9).low
+        return Interval(surely, 1.0) if value > 0.5 else Interval(0.0, 1.0)
     number = {name: at for at, name in enumerate(names)}
     sums = np.bincount([number[group] for group in groups], influences, minlength=len(names))
     variance = OVERLAP * float((sums**2).sum()) * len(names) / (len(names) - 1)

@@ -13,7 +13,7 @@ from .recipe import Recipe
 from .state import State
 from .tics import tic_facts
 
-TOLD = ("diversity", "expression", "people")
+TOLD = ("diversity", "expression", "pairs", "people")
 """Those of them that the summary of a run has, too."""
 
 

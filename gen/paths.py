@@ -13,13 +13,15 @@ from .budget import Budget
 from .charges import Spent
 from .drafts import longest_path, reasks_of, scenario_asks
 from .expansion import writing_asks
-from .forecast import Forecast, assumed
+from .forecast import Forecast, also, assumed
 from .judgements import Judge, longest_judging
+from .ladders import longest_ask
 from .models import Models
 from .reasking import with_follow_ups
 from .recipe import Recipe
 from .roster import Roster
 from .teachers.base import Ask, Teacher
+from .twins import twins_wanted
 
 
 def judge_of(recipe: Recipe, judge: Teacher) -> Judge:
@@ -40,6 +42,33 @@ def paths_of(
     ]
 
 
+def paths_with_twins(
+    recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], models: Models
+) -> list[tuple[float, list[Ask]]]:
+    """`paths_of`, and of each the ask for a hollow twin where the recipe wants some: what a budget holds room for."""
+    twins = [path for _, path in _twins(recipe, context, models)] or [[] for _ in models.roster.writers]
+    paths = paths_of(recipe, seeds, context, models)
+    return [(share, path + twin) for (share, path), twin in zip(paths, twins, strict=True)]
+
+
+def _twins(recipe: Recipe, context: Mapping[str, Any], models: Models) -> list[tuple[float, list[Ask]]]:
+    """(share of all contexts, the ask for a hollow twin) for each teacher; none where the recipe wants no twins."""
+    if not recipe.settings.twins.share:
+        return []
+    return [
+        (models.roster.shares[writer.model], [longest_ask(recipe, context, Roster([writer]))])
+        for writer in models.roster.writers
+    ]
+
+
+def with_twins(foreseen: Forecast, recipe: Recipe, context: Mapping[str, Any], models: Models) -> Forecast:
+    """`foreseen`, and what the hollow twins of the exemplars take on top of it."""
+    budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
+    again = reasks_of(recipe)
+    paths = [(share, with_follow_ups(path, again)) for share, path in _twins(recipe, context, models)]
+    return also(foreseen, paths, count=twins_wanted(recipe, recipe.settings.size), budget=budget) if paths else foreseen
+
+
 def forecast_of(
     recipe: Recipe, seeds: pl.DataFrame, context: Mapping[str, Any], models: Models, *, wanted: int, heldout: int
 ) -> Forecast:
@@ -48,7 +77,8 @@ def forecast_of(
     again = reasks_of(recipe)
     paths = [(share, with_follow_ups(path, again)) for share, path in paths_of(recipe, seeds, context, models)]
     writing = writing_asks(recipe.settings.expansion)
-    return assumed(paths, wanted=wanted, heldout=heldout, budget=budget, writing=writing)
+    foreseen = assumed(paths, wanted=wanted, heldout=heldout, budget=budget, writing=writing)
+    return with_twins(foreseen, recipe, context, models)
 
 
 def affordable(
@@ -58,7 +88,7 @@ def affordable(
 
     What was begun before goes on where it stopped; of the rest there is no more than can still be paid for.
     """
-    paths = paths_of(recipe, seeds, todo.row(0, named=True), models)
+    paths = paths_with_twins(recipe, seeds, todo.row(0, named=True), models)
     rooms = [room for _, path in paths if (room := asker.budget.affordable(path)) is not None]
     if not rooms:
         return todo, todo.clear()

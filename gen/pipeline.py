@@ -39,6 +39,7 @@ from .seeds import read_seeds
 from .selection import Selection, select_exemplars
 from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel, usable
 from .telling import newly_closed, not_sealed
+from .twins import write_twins
 from .verdicts import Closed, Sources, give_verdicts
 
 NO_BUDGET = BudgetSettings()
@@ -80,11 +81,12 @@ async def run(
     _freeze(recipe, seeds, ledger, on_event)
     async with models:
         state = await _rounds(recipe, seeds, asker, models, on_event, people)
-    pool = state.pool
-    selection = select_exemplars(pool, recipe)
-    selected = selection.frame
+        pool = state.pool
+        selection = select_exemplars(pool, recipe)
+        selected = selection.frame
+        twins = await write_twins(selected, state.contexts, recipe, asker, models.roster)
     heldout = heldout_prompts(state)
-    exit_code = _exit_code(asker, selected.height, selection, recipe)
+    exit_code = STOPPED_AT_BUDGET if twins.is_cut_short else _exit_code(asker, selected.height, selection, recipe)
     funnel = make_funnel(state, pool, selected, heldout.height)
     exemplars = exemplars_of(selected, recipe)
     if not selected.height:
@@ -97,15 +99,17 @@ async def run(
         "judgements": state.judgements,
         "selection": selection.table(pool),
         **({"people": state.people} if state.brought else {}),
+        **twins.tables,
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
-    facts |= measured_facts(selected, pool, seeds, state, recipe)
+    facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts
     release = write_release(
         output,
         recipe,
         tables,
         exemplars=selected,
         heldout=heldout,
+        formats=twins.files,
         facts=facts,
         card=card_text(recipe, facts, exemplars),
         now=now(),

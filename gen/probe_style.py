@@ -35,8 +35,8 @@ LEAST_RATE = 0.02
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 _SENTENCE = re.compile(r"[.!?]+(?=\s|$|[”\"’)])")
 FEATURES = (
-    "words", "words a sentence", "letters a word", "paragraphs", "list items", "headings", "bold", "code", "commas",
-    "questions", "exclamations", "dashes and colons", "quotation marks", "digits", "stock phrases",
+    "words", "words a sentence", "paragraphs", "list items", "headings", "bold", "code", "commas", "questions",
+    "exclamations", "dashes and colons", "quotation marks", "stock phrases",
 )  # fmt: skip
 _COUNTED = {
     "list items": re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+\S", re.MULTILINE),
@@ -48,9 +48,8 @@ _COUNTED = {
     "exclamations": re.compile(r"!"),
     "dashes and colons": re.compile(r"[—–:;]| - "),
     "quotation marks": re.compile(r"[“”\"«»]"),
-    "digits": re.compile(r"\d+"),
 }
-_BY_LENGTH = ("commas", "questions", "exclamations", "dashes and colons", "quotation marks", "digits", "stock phrases")
+_BY_LENGTH = ("commas", "questions", "exclamations", "dashes and colons", "quotation marks", "stock phrases")
 """Counted for each hundred words; the others as they stand, in logarithms."""
 
 
@@ -149,7 +148,6 @@ def _features(text: str, stock: set[str]) -> list[float]:
     counts |= {
         "words": len(words),
         "words a sentence": many / max(1, len(_SENTENCE.findall(text))),
-        "letters a word": sum(map(len, words)) / many,
         "paragraphs": sum(bool(part.strip()) for part in re.split(r"\n\s*\n", text)),
         "stock phrases": len(stock & _runs(text)),
     }

@@ -17,6 +17,7 @@ from .deficits import GivenUp
 from .errors import OutputError
 from .expression_report import expression_table
 from .output import Output
+from .probe_report import brief
 from .recipe import Recipe
 from .release import check_release, read_manifest
 from .text import on_screen
@@ -61,6 +62,7 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     lines += [f"short: {s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in summary["shortfalls"]]
     lines += [f"given up: {GivenUp.from_dict(gone).words}" for gone in summary["given_up"]]
     lines += _empty_places(summary)
+    lines += brief(summary.get("pairs", {}))
     if summary["release"] and not summary["new"]:
         lines.append("nothing changed: the release that stands holds the same content")
     if summary["accepted"] < summary["size"]:

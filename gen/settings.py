@@ -141,6 +141,14 @@ class SelectionSettings(Part):
     teacher_cap: float = Field(default=1.0, gt=0, le=1)
 
 
+class TwinSettings(Part):
+    """Hollow twins of exemplars, for preference pairs: one ask more for each."""
+
+    share: float = Field(default=0.0, ge=0, le=1)  # of the exemplars, how many get one; evenly over facets and axes
+    # Words of the longer answer of a pair over those of the shorter; beyond it, length alone could tell them apart.
+    length_ratio: float = Field(default=1.25, ge=1, le=10)
+
+
 class TicSettings(Part):
     reference: str | None = Field(default=None, min_length=1)  # a file in the recipe's directory: what tics are beside
 
@@ -189,6 +197,7 @@ class Settings(Part):
     expansion: ExpansionSettings = ExpansionSettings()
     filters: FilterSettings = FilterSettings()
     selection: SelectionSettings = SelectionSettings()
+    twins: TwinSettings = TwinSettings()
     tics: TicSettings = TicSettings()
     run: RunSettings = RunSettings()
     budget: BudgetSettings = BudgetSettings()

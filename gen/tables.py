@@ -99,6 +99,32 @@ SELECTION: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String,
 }
 
+LADDERS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "context_id": pl.String,
+    "facet": pl.String,
+    "kind": pl.String,  # genuine | hollow | violating | over_done
+    "messages": MESSAGES,  # the draft's, but for its last turn; null where there is no text
+    "ask_id": pl.String,  # null for genuine, which is the draft
+    "draft_id": pl.String,
+    "reason": pl.String,  # null, or why there is no text
+    "split": pl.String,  # train | heldout
+}
+
+PAIRS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,  # of the draft, whose last turn is the chosen answer
+    "facet": pl.String,
+    "kept": pl.Boolean,
+    "reason": pl.String,  # null where kept
+    "detail": pl.String,  # why there is no text, in the words of whoever gave none
+    "measured": pl.Float64,
+    "limit": pl.Float64,
+    "rejected": pl.String,  # the hollow answer; null where there is none
+    "chosen_words": pl.UInt32,
+    "rejected_words": pl.UInt32,
+    "ask_id": pl.String,
+}
+
 RESERVED_AXES = frozenset({*SEEDS, *CONTEXTS, *DRAFTS, *VERDICTS, *JUDGEMENTS, *SELECTION} - {"facet"})
 """Names that an axis may not take, because a table has a column of that name. Nor may one begin with an
 underscore: so are columns named that a room adds to a frame for its own use."""

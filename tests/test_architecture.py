@@ -158,6 +158,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.probe_style",
         "gen.recipe",
         "gen.teachers.rehearsal.faults",
+        "gen.teachers.rehearsal.rungs",
         "gen.teachers.rehearsal.writer",
     ),
     (
@@ -169,6 +170,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.options",
         "gen.peoplebook",
         "gen.planner",
+        "gen.probe_report",
         "gen.roster",
         "gen.teachers.chatmodel",
         "gen.teachers.completions",
@@ -185,6 +187,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.forecast",
         "gen.label_queue",
         "gen.label_sheet",
+        "gen.pairs_report",
         "gen.people",
         "gen.teachers.endpoint",
         "gen.teachers.rehearsal.copies",
@@ -202,6 +205,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.drafting",
+        "gen.ladders",
         "gen.teachers.rehearsal.reply",
     ),
     # The rooms: one floor, so that none knows another.
@@ -209,6 +213,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.contexts",
         "gen.drafts",
         "gen.judgements",
+        "gen.pairs",
         "gen.release",
         "gen.seeds",
         "gen.selection",
@@ -226,6 +231,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal",
         "gen.teachers.rehearsal.server",
         "gen.tics_report",
+        "gen.twins",
     ),
     (
         "gen.judge_trust_report",

@@ -174,3 +174,9 @@ def test_a_side_with_stock_phrases_of_its_own_is_told_by_them() -> None:
     longer = [f"{text} Kabel lodan mifir rugos sehum." for text in hollow]
     names = [name for name, *_ in styled(genuine, longer, groups).features]
     assert "stock phrases" in names[:4]
+
+
+def test_where_no_text_errs_the_interval_is_as_wide_as_so_few_groups_leave_it() -> None:
+    nothing = np.zeros(20)
+    assert interval_around(1.0, nothing, ["a", "b", "c", "d", "e"] * 4) == pytest.approx((0.05 ** (1 / 5), 1.0))
+    assert interval_around(1.0, nothing, ["a"] * 20) == (0.0, 1.0)

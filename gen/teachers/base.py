@@ -9,7 +9,9 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-Purpose = Literal["scenario", "exemplar", "critique", "revision", "level", "evidence"]
+Purpose = Literal[
+    "scenario", "exemplar", "critique", "revision", "level", "evidence", "hollow", "violating", "over_done"
+]
 Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken"]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .draws import Draws
-from .phrases import Facet, leaves
+from .phrases import Choice, Facet, leaves
 from .questions import Question, turns
 
 WHOLE, HALF = 0.8, 0.6
@@ -29,6 +29,8 @@ class Found:
 
     moves: dict[str, int]
     hollow: int  # hollow sentences
+    violating: int = 0
+    over_done: int = 0
 
 
 class Fingerprints:
@@ -43,12 +45,10 @@ class Fingerprints:
             for variant in leaves(choice)
             if variant.fingerprint is not None
         ]
-        self._hollow = [
-            variant.fingerprint
-            for choice in facet.hollow.values()
-            for variant in leaves(choice)
-            if variant.fingerprint is not None
-        ]
+        lesser = {"hollow": [facet.hollow], "violating": [], "over_done": []}
+        for kind, parts in facet.rungs.items():
+            lesser[kind].append(parts)
+        self._lesser = {kind: [*_fingerprints(tables)] for kind, tables in lesser.items()}
 
     def find(self, text: str) -> Found:
         moves: dict[str, int] = {}
@@ -57,18 +57,25 @@ class Fingerprints:
                 place = text.find(fingerprint)
                 if place >= 0:
                     moves[move] = place
-        return Found(moves, sum(fingerprint in text for fingerprint in self._hollow))
+        lesser = {kind: sum(one in text for one in known) for kind, known in self._lesser.items()}
+        return Found(moves, **lesser)
 
     def share_of_moves(self, moves: Collection[str]) -> float:
         """How much of the fullest order is there."""
         return max(len(order & set(moves)) / len(order) for order in self.orders)
 
 
+def _fingerprints(tables: Sequence[Mapping[str, Choice]]) -> Iterator[str]:
+    """Of every sentence in these tables that has one."""
+    for choice in (choice for table in tables for choice in table.values()):
+        yield from (variant.fingerprint for variant in leaves(choice) if variant.fingerprint is not None)
+
+
 def level(question: Question, fingerprints: Fingerprints) -> str:
     """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level."""
     text = _answers(question)
     found = fingerprints.find(text)
-    if not found.moves and not found.hollow:
+    if not (found.moves or found.hollow or found.violating or found.over_done):
         return NOT_OURS
     draws = Draws("level", question.facet or "", text)
     rated = _rate(found, fingerprints, draws)
@@ -79,6 +86,10 @@ def level(question: Question, fingerprints: Fingerprints) -> str:
 
 def _rate(found: Found, fingerprints: Fingerprints, draws: Draws) -> int:
     share = fingerprints.share_of_moves(found.moves)
+    if found.violating >= 2 and share < HALF:
+        return 0
+    if found.over_done >= 2 and share < HALF:
+        return draws.pick((1, 2))
     if found.hollow >= 2 and share < HALF:
         return 1
     if share < WHOLE:
@@ -101,8 +112,12 @@ def evidence(question: Question, fingerprints: Fingerprints) -> str:
 
 
 def _reason(items: Sequence[object], found: Found) -> str:
-    if not found.moves and not found.hollow:
+    if not (found.moves or found.hollow or found.violating or found.over_done):
         return NOT_OURS
+    if found.violating >= 2:
+        return "The answer goes against what it ought to show."
+    if found.over_done >= 2:
+        return "What would be right in measure is done out of all measure here."
     if found.hollow >= 2:
         return "The answer is polite and by the book, and its sentences would fit any case."
     if not items:

@@ -1,4 +1,4 @@
-"""What a prompt asks for: one of the six questions, told apart by the tags in its last user message."""
+"""What a prompt asks for: one of our questions, told apart by the tags in its last user message."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import dataclass, field
 
 from ..base import Message, Purpose
 
+RUNGS: tuple[Purpose, ...] = ("hollow", "violating", "over_done")
+"""Lesser answers that are asked for: each prompt has a tag of this name."""
+
 DEFAULT_SITUATIONS = 5  # where a prompt does not say how many it wants
 
 _HOW_MANY = re.compile(r"exactly (\d+) different situations?")
 _EXCHANGES = re.compile(r"exactly (\d+) exchanges?")
+_LENGTH = re.compile(r"about (\d+) words in (\d+) paragraphs?")
 _TAIL = re.compile(r"with a probability below (\d*\.?\d+)")
 _SHOT = re.compile(r"^---$", re.MULTILINE)
 _MARKED = "[because]"  # in the instructions: the reply is plain text with marked turns
@@ -37,11 +41,13 @@ class Question:
     draft: str = ""  # a first version that is to be criticised or revised
     critique: str = ""
     conversation: str = ""
+    words: int | None = None  # of the answer that is wanted
+    paragraphs: int | None = None
     items: tuple[str, ...] = ()  # evidence items that are offered
 
 
 def read(messages: Sequence[Message]) -> Question | None:
-    """The question that the last user message asks, or None where none is one of the six.
+    """The question that the last user message asks, or None where none is one of ours.
 
     A message that asks none of them, such as one that wants a reply again, speaks of the question before it.
     """
@@ -56,6 +62,9 @@ def _read(text: str, *, prose: bool) -> Question | None:
     if exemplar_first or "<conversation>" not in text:
         _, text = _cut(text, "exemplar")
     conversation, text = _cut(text, "conversation")
+    rung = next((kind for kind in RUNGS if f"<{kind}>" in text), None)
+    if conversation is not None and rung is not None:
+        return _read_for_rung(rung, conversation, text)
     if conversation is not None:
         return _read_for_judge(conversation, text)
     card, text = _cut(text, "card")
@@ -72,16 +81,25 @@ def _read_for_judge(conversation: str, text: str) -> Question | None:
     return None if levels is None else Question("level", facet=facet, conversation=conversation)
 
 
+def _read_for_rung(rung: Purpose, conversation: str, text: str) -> Question:
+    card, text = _cut(text, "card")
+    facet, levels, described = _card(card or "")
+    situation, text = _cut(text, "situation")
+    wanted = _LENGTH.search(text)
+    return Question(
+        purpose=rung,
+        facet=facet,
+        levels=levels,
+        described=described,
+        situation=situation or "",
+        conversation=conversation,
+        words=int(wanted[1]) if wanted else None,
+        paragraphs=int(wanted[2]) if wanted else None,
+    )
+
+
 def _read_for_writer(card: str, text: str, *, prose: bool) -> Question:
-    levels: dict[str, str] = {}
-    described: dict[str, str] = {}
-    for line in card.splitlines():
-        axis, _, value = line.partition(":")
-        level, _, description = value.partition(" — ")
-        if axis.strip() and level.strip():
-            levels[axis.strip()] = level.strip()
-            described[axis.strip()] = description.strip()
-    facet = levels.pop("facet", None)
+    facet, levels, described = _card(card)
     situation, text = _cut(text, "situation")
     others, text = _cut(text, "exemplars")
     draft, text = _cut(text, "draft")
@@ -102,6 +120,19 @@ def _read_for_writer(card: str, text: str, *, prose: bool) -> Question:
         draft=draft or "",
         critique=critique or "",
     )
+
+
+def _card(card: str) -> tuple[str | None, dict[str, str], dict[str, str]]:
+    """(facet, axis -> level, axis -> what is said of that level) of a card's lines."""
+    levels: dict[str, str] = {}
+    described: dict[str, str] = {}
+    for line in card.splitlines():
+        axis, _, value = line.partition(":")
+        level, _, description = value.partition(" — ")
+        if axis.strip() and level.strip():
+            levels[axis.strip()] = level.strip()
+            described[axis.strip()] = description.strip()
+    return levels.pop("facet", None), levels, described
 
 
 def _purpose(situation: str | None, draft: str | None, critique: str | None) -> Purpose:
