@@ -15,6 +15,7 @@ import polars as pl
 
 from .deficits import NOTHING_TRIED, Tally, Wanted, choose_contexts, tally
 from .feasibility import level_prices
+from .filling import contexts_beside
 from .recipe import Recipe
 from .selection import quota_targets
 from .state import State, redraws_of, tries_of, written
@@ -83,14 +84,8 @@ def beside_people(state: State, recipe: Recipe, planned: pl.DataFrame) -> pl.Dat
         lacking[want.axis] += want.lacking  # a context has one level of each axis
     short = planned.height - pool.height
     count = max(short, max(lacking.values(), default=0))
-    return choose_contexts(
-        planned,
-        count,
-        wanted=wanted,
-        so_far=NOTHING_TRIED,
-        met=pool,
-        axes=list(recipe.train_levels),
-        only_wanted=short <= 0,
+    return contexts_beside(
+        planned, count, wanted=wanted, there=pool, axes=list(recipe.train_levels), only_wanted=short <= 0
     )
 
 

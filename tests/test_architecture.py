@@ -113,6 +113,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.calibration",
         "gen.constraints",
         "gen.content",
+        "gen.filling",
         "gen.grouped",
         "gen.ledger_schema",
         "gen.objective",
