@@ -95,16 +95,16 @@ def told_apart(texts: Words, reference: Words, vocabulary: Vocabulary, folds: tu
     scores = np.zeros(len(is_own))
     for number in range(FOLDS):
         held = fold == number
-        scores[held] = matrix[held] @ _fitted(matrix[~held], is_own[~held])
+        scores[held] = matrix[held] @ ridge_logistic(matrix[~held], is_own[~held])
     auc, interval = _auc_within(scores, is_own, fold)
     if auc - _SURELY * (auc - interval.low) <= 0.5:  # nothing tells them apart: the greatest weights are noise
         return Apart(auc, interval, [])
     weights = np.zeros(FEATURES)
-    weights[columns] = _fitted(matrix, is_own)
+    weights[columns] = ridge_logistic(matrix, is_own)
     return Apart(auc, interval, _strongest(own, weights))
 
 
-def _fitted(matrix: Any, is_own: npt.NDArray[np.bool_]) -> Floats:
+def ridge_logistic(matrix: Any, is_own: npt.NDArray[np.bool_]) -> Floats:
     """Weights of a ridge logistic regression in which both classes weigh the same.
 
     Accelerated gradient descent for a strongly convex loss (Nesterov 2004, 2.2.1): nothing but sparse products, which

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from .judge_audit import audit
     from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
+    from .probe import Shortcut, shortcut_probe
+    from .probe_style import Style, style_probe
     from .promise_check import HeldOut, PeopleAndJudge, held_out, people_and_judge
     from .recipe import Rubric
     from .recorded_rows import Recorded, recorded
@@ -76,8 +78,10 @@ __all__ = [
     "Run",
     "Sampling",
     "Selection",
+    "Shortcut",
     "StopSignal",
     "StorageError",
+    "Style",
     "Teacher",
     "TeacherError",
     "TeacherSetUpError",
@@ -106,6 +110,8 @@ __all__ = [
     "recorded",
     "run",
     "select",
+    "shortcut_probe",
+    "style_probe",
     "teacher",
     "trust",
     "weighted_kappa",
@@ -124,6 +130,8 @@ _HOME = {
     **dict.fromkeys(("Recorded", "recorded"), "recorded_rows"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),
+    **dict.fromkeys(("Shortcut", "shortcut_probe"), "probe"),
+    **dict.fromkeys(("Style", "style_probe"), "probe_style"),
     "Audit": "audit_result",
     "Event": "events",
     "Rubric": "recipe",

@@ -19,6 +19,8 @@ from .measured import TOLD
 from .models import judge_count, made, models_of
 from .options import load_with
 from .output import Output
+from .people import Drafts, columns_not_read, read_people
+from .peoplebook import PeopleBook
 from .recipe import Recipe, TeacherSettings
 from .release import read_manifest, read_table
 from .teachers.base import Teacher
@@ -63,13 +65,17 @@ def run(
     on_event: OnEvent | None = None,
     stop: StopSignal | None = None,
     names: Mapping[str, str] | None = None,
+    drafts: Drafts | None = None,
 ) -> Run:
     """The main job: the recipe directory in, a release out.
 
     Every option replaces the recipe's own setting. `teacher` and `judge` may be a SPEC, a Teacher, or any
     LangChain chat model; also a list of them: teachers then write equal shares, and a score is the judges' mean.
-    `stop` ends the run early, keeping what is in flight; `names` says how options are called in messages. Outcomes 0,
-    3 (budget) and 4 (quotas) return; all else raises a ThousandfoldError.
+    `stop` ends the run early, keeping what is in flight; `names` says how options are called in messages. `drafts` are
+    conversations that people wrote: a file (.jsonl, .csv, .parquet), a frame, or a list of them. They are kept in the
+    ledger, so that later runs have them too; pass the filters, the judge and the selection as drafts do; and count for
+    the levels that are given with them, so that fewer are asked for. Outcomes 0, 3 (budget) and 4 (quotas) return; all
+    else raises a ThousandfoldError.
     """
     options = {
         "size": size,
@@ -83,6 +89,9 @@ def run(
     loaded = load_with(recipe, options, names)
     models = models_of(loaded, teacher, judge)
     pipeline.check_contexts(loaded)
+    if isinstance(drafts, list | tuple) and not drafts:  # an option that is not given
+        drafts = None
+    brought = None if drafts is None else read_people(drafts, loaded)  # before anything is written
     output = pipeline.output_for(loaded, out)
     asked = _Counted(on_event or ignore)
     stop = stop or StopSignal()
@@ -90,7 +99,8 @@ def run(
         asked.found(ledger, ledger.note(UNFINISHED), loaded)
         before = ledger.spent()
         ledger.put_note(UNFINISHED, {"size": loaded.settings.size})
-        work = pipeline.run(loaded, output, ledger, models, offline=offline, stop=stop, on_event=asked)
+        people = _people(output, loaded, brought, drafts, asked)
+        work = pipeline.run(loaded, output, ledger, models, people=people, offline=offline, stop=stop, on_event=asked)
         result = wait(work, stop)
         ledger.put_note(UNFINISHED, None)
         cached_share = ledger.spent().cached_share_since(before)
@@ -165,6 +175,24 @@ def exemplars_of(release: Path) -> pl.DataFrame:
 def teacher(model: str | BaseChatModel | Teacher) -> Teacher:
     """A teacher from a SPEC (`openai:gpt-5-mini`), any LangChain chat model, or a Teacher as it is."""
     return made(model, TeacherSettings(model=model if isinstance(model, str) else "rehearsal"))
+
+
+def _people(
+    output: Output, recipe: Recipe, brought: pl.DataFrame | None, drafts: Drafts | None, on_event: OnEvent
+) -> pl.DataFrame:
+    """All conversations that people brought to this output, `brought` among them; what is to be said of it is said."""
+    notes = []
+    with PeopleBook(output.ledger_path) as book:
+        if brought is not None and drafts is not None:
+            new, changed = book.add(brought)
+            again = f", {changed} known ones are told otherwise now" if changed else ""
+            notes.append(f"people: {brought.height} conversations read, {new} of them new{again}")
+            ignored = columns_not_read(drafts, recipe)
+            notes += [f"people: not read: {', '.join(ignored[:12])}"] if ignored else []
+        people, lapsed = book.people(recipe)
+    for text in [*notes, *lapsed]:
+        on_event(Event("note", {"text": text}))
+    return people
 
 
 UNFINISHED = "unfinished run"

@@ -151,7 +151,7 @@ class _Rows:
         codes = np.empty((frame.height, 0), np.int64)
         if levels:
             space = Space.checked(levels, forbid)
-            codes = space.codes(frame, "frame")
+            codes = space.codes(frame, "frame", may_lack=True)
             highest = max_strength(space.sizes.tolist(), min(3, space.width))
             tuples = [Tuples.over(space, [strength]) for strength in range(1, highest + 1)]
         return cls(texts, vectors, exact, tuples, codes)

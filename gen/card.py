@@ -14,6 +14,9 @@ from .breadth_report import card_section
 from .expression_report import card_section as expression_section
 from .pairs import PATH as PAIRS_PATH
 from .pairs_report import card_section as pairs_section
+from .people_report import card_section as people_section
+from .people_report import licences
+from .probe_report import alarms
 from .recipe import Recipe
 from .text import escaped
 
@@ -39,7 +42,7 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
     """README.md of a release, with `{name}` where the release's name goes."""
     settings, funnel = recipe.settings, facts["funnel"]
     sections = [
-        _front_matter(recipe, exemplars.height, pairs=facts.get("pairs", {}).get("kept", 0)),
+        _front_matter(recipe, exemplars.height, facts),
         f"# {escaped(settings.name)}, release {{name}}",
         escaped(settings.description),
         *_notes(recipe, facts),
@@ -54,6 +57,7 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
         ),
         "## How it was made",
         _made(facts),
+        *(("## What people wrote", people_section(facts["people"], funnel["people"])) if "people" in facts else ()),
         "## From contexts to exemplars",
         _funnel_table(funnel),
         "## Coverage",
@@ -67,14 +71,16 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front_matter(recipe: Recipe, size: int, *, pairs: int) -> str:
+def _front_matter(recipe: Recipe, size: int, facts: Mapping[str, Any]) -> str:
     import yaml
 
     settings = recipe.settings
+    pairs = facts.get("pairs", {}).get("kept", 0)
+    named = licences(settings.licence, facts.get("people"))
     preference = {"config_name": "preference", "data_files": [{"split": "train", "path": PAIRS_PATH}]}
     fields = {
         "pretty_name": settings.name,
-        "license": settings.licence.lower(),
+        "license": named if len(named) > 1 else named[0],
         "language": [settings.language],
         "task_categories": ["text-generation"],
         "size_categories": [next((name for limit, name in _SIZES if size < limit), "100K<n<1M")],
@@ -101,6 +107,7 @@ def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
         notes.append(f"**Filters switched off by the recipe:** {', '.join(recipe.settings.filters.off)}.")
     if facts["exit"] == 3:
         notes.append("**Partial.** The run stopped at its budget before the pool was full.")
+    notes += [f"**{escaped(text).replace(':', ':**', 1)}." for text in alarms(facts.get("pairs", {}))]
     if facts["shortfalls"]:
         short = "; ".join(f"{s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in facts["shortfalls"])
         notes.append(f"**Short of its quotas:** {escaped(short)}.")
@@ -117,8 +124,8 @@ def _counts(facts: Mapping[str, Any], exemplars: pl.DataFrame) -> str:
         f"{exemplars.height} exemplars in `train/sft.jsonl` (`id`, `messages`; greedy order, so that every prefix is a "
         f"good smaller set) and {funnel['heldout']} sealed prompts in `heldout/` (the person's turns only). "
         f"{int((turns > 2).sum())} of the conversations have more than one exchange. Every exemplar states its reason "
-        "in its last turn. Axes, scores, evidence and everything that was dropped, with the reason, are in `tables/`, "
-        "joined by `id`."
+        f"in its last turn{' (people need not)' if 'people' in facts else ''}. Axes, "
+        "scores, evidence and everything that was dropped, with the reason, are in `tables/`, joined by `id`."
     )
 
 
@@ -166,7 +173,9 @@ def _teachers(models: Mapping[str, Any]) -> list[str]:
 
 
 def _funnel_table(funnel: Mapping[str, Any]) -> str:
-    rows = [("contexts planned", funnel["contexts"]), ("drafts written", funnel["drafts"])]
+    brought = funnel.get("people", {}).get("brought", 0)
+    rows = [("contexts planned", funnel["contexts"]), ("drafts written", funnel["drafts"] - brought)]
+    rows += [("conversations brought by people", brought)] if brought else []
     rows += [(f"dropped: {reason}", count) for reason, count in funnel["dropped"].items()]
     rows += [
         ("kept by the filters", funnel["kept"]),

@@ -144,6 +144,13 @@ def models(recipe: Path, json: bool, **options: Any) -> None:
 
 @main.command()
 @recipe_argument
+@click.option(
+    "--drafts",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Conversations that people wrote: .jsonl, .csv or .parquet; kept for later runs.",
+)
 @common_options(*MODEL_OPTIONS, "json")
 @guarded_command
 def run(recipe: Path, json: bool, **options: Any) -> None:

@@ -98,8 +98,8 @@ class Space:
         named = np.flatnonzero(rule >= 0)
         return " with ".join(f"{self.names[axis]} = {self.levels[axis][rule[axis]]!r}" for axis in named)
 
-    def codes(self, frame: pl.DataFrame, place: str) -> Ints:
-        """rows x axes: the position of each level on its axis."""
+    def codes(self, frame: pl.DataFrame, place: str, *, may_lack: bool = False) -> Ints:
+        """rows x axes: the position of each level on its axis; with `may_lack`, -1 where it is null."""
         codes = np.empty((frame.height, self.width), np.int64)
         for column, (axis, levels) in enumerate(zip(self.names, self.levels, strict=True)):
             if axis not in frame.columns:
@@ -111,7 +111,8 @@ class Space:
             own = frame[axis].cast(pl.String)
             found = own.replace_strict(list(levels), range(len(levels)), default=-1, return_dtype=pl.Int64)
             codes[:, column] = found.fill_null(-1).to_numpy()
-            unknown = np.flatnonzero(codes[:, column] < 0)
+            wrong = codes[:, column] < 0
+            unknown = np.flatnonzero(wrong & own.is_not_null().to_numpy() if may_lack else wrong)
             if len(unknown):
                 raise RecipeError(
                     what=f"{place} has {own[int(unknown[0])]!r} in row {unknown[0]} of column {axis!r}",

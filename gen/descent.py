@@ -16,6 +16,7 @@ from .ledger import Ledger
 from .output import Output
 from .release import read_manifest, read_table
 from .report import conversation_lines
+from .tables import BY_PEOPLE
 from .text import on_screen
 
 
@@ -55,9 +56,11 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
     switches, control = manifest["settings"].get("expansion", {}), context.get("set") == "ctrl"
     for name, ask in asks.items():
         ask["prompts"] = prompt_files(switches, name, control=control)
+    is_by_people = context.get("set") == BY_PEOPLE
     return {
         "release": release.name,
         "id": draft["id"],
+        **({"people": _row_of(release, "people", "id", draft["id"])} if is_by_people else {}),
         "selection": _row_of(release, "selection", "id", draft["id"]),
         "judgement": judgement,
         "verdicts": verdicts,
@@ -123,8 +126,7 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         measured = "" if verdict["measured"] is None else f" (measured {verdict['measured']:g}"
         limit = "" if verdict["limit"] is None else f", limit {verdict['limit']:g}"
         yield _line("verdict", f"{verdict['filter']}: {said}{measured}{limit}{')' if measured else ''}{twin}")
-    yield _line("draft", f"draw {draft['draw']} in round {draft['round']} by {draft['teacher']}")
-    yield _line("situation", draft["scenario"])
+    yield from _origin_lines(found)
     for name, ask in found["asks"].items():
         files = [f"{file}.md (sha256 {found['prompts'].get(file, '')[:12]}…)" for file in ask["prompts"]]
         yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {', '.join(files)}")
@@ -134,9 +136,22 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield from _pair_lines(found["pair"])
     levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
     yield _line("context", f"{context.get('id')}: {levels}")
-    yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
+    if seed:
+        yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
     yield Text("")
     yield from conversation_lines(draft["messages"] or [], draft["because"])
+
+
+def _origin_lines(found: Mapping[str, Any]) -> Iterator[Text]:
+    """Who wrote it: a teacher, for a situation; or people, from which source and under which licence."""
+    draft, person = found["draft"], found.get("people")
+    if person is None:
+        yield _line("draft", f"draw {draft['draw']} in round {draft['round']} by {draft['teacher']}")
+        yield _line("situation", draft["scenario"])
+        return
+    named = f", there called {person['given_id']}" if person["given_id"] else ""
+    yield _line("draft", f"written by people, brought with {person['file']}{named}")
+    yield _line("source", f"{person['source']}, licence {person['licence'] or 'unknown'}")
 
 
 def _pair_lines(pair: Mapping[str, Any]) -> Iterator[Text]:

@@ -130,8 +130,8 @@ def _levels(facet: str, part: pl.DataFrame, scored: pl.DataFrame, axes: Sequence
     cells = []
     scores = scored["score"].to_numpy()
     for axis in axes:
-        levels = part[axis].unique().sort().to_list()
-        inside = [(scored[axis] == level).to_numpy() for level in levels]
+        levels = part[axis].drop_nulls().unique().sort().to_list()
+        inside = [scored[axis].eq_missing(level).to_numpy() for level in levels]
         shrunk = _shrunk([scores[places] for places in inside], scores)
         for level, places, mean in zip(levels, inside, shrunk, strict=True):
             own = part.filter(pl.col(axis) == level)

@@ -1,4 +1,4 @@
-"""All that is measured of a release beside its counts: tics, breadth, and how the values are expressed."""
+"""All that is measured of a release beside its counts: tics, breadth, how the values are expressed, and by whom."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ import polars as pl
 
 from .breadth_report import diversity_facts
 from .expression_report import expression_facts
+from .people_report import people_facts
 from .recipe import Recipe
 from .state import State
 from .tics import tic_facts
 
-TOLD = ("diversity", "expression", "pairs", "acceptance")
+TOLD = ("diversity", "expression", "pairs", "acceptance", "people")
 """Those of them that the summary of a run has, too."""
 
 
 def measured_facts(
     selected: pl.DataFrame, pool: pl.DataFrame, seeds: pl.DataFrame, state: State, recipe: Recipe
 ) -> dict[str, Any]:
-    """Parts of the manifest and the card: `tics`, `diversity`, `levels`, and `expression` where somebody judged."""
+    """Parts of the manifest and the card: `tics`, `diversity`, `levels`; `expression`, `people` where there are any."""
     train = state.kept.filter(pl.col("split") == "train")
     return {
         "tics": tic_facts(selected, seeds, recipe),
         **diversity_facts(selected, pool, seeds, recipe),
         **expression_facts(train, state.judgements, selected, recipe),
+        **people_facts(state, selected, recipe),
     }

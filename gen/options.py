@@ -19,7 +19,7 @@ SETTINGS: Mapping[str, str] = {
 }
 """Option -> the setting of the recipe that it replaces."""
 
-NOT_SETTINGS = frozenset({"out", "offline", "on_event", "stop"})
+NOT_SETTINGS = frozenset({"out", "offline", "on_event", "stop", "drafts"})
 """Options that say how to run, and stand in no recipe."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .probe_report import card_lines
 from .text import escaped
 
 SIDES = ("chosen", "rejected")
@@ -17,7 +18,7 @@ def card_section(pairs: Mapping[str, Any]) -> str:
         reasons = ", ".join(f"{escaped(reason)} {count}" for reason, count in pairs["left_out"].items())
         lines.append(f"- left out, by reason: {reasons} (each is in `tables/pairs.parquet`)")
     if pairs["kept"]:
-        lines += [_limits(pairs), _forms(pairs), _tics(pairs)]
+        lines += [_limits(pairs), _forms(pairs), _tics(pairs), *card_lines(pairs)]
     return "\n".join(lines)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any
 
 import polars as pl
 
+from .asking import Asker
 from .budget import Budget
 from .charges import Spent
-from .drafts import longest_path, reasks_of
+from .drafts import longest_path, reasks_of, scenario_asks
 from .expansion import writing_asks
 from .forecast import Forecast, also, assumed
 from .judgements import Judge, Panel, longest_judging
@@ -86,3 +88,21 @@ def forecast_of(
     writing = writing_asks(recipe.settings.expansion)
     foreseen = assumed(paths, wanted=wanted, heldout=heldout, budget=budget, writing=writing)
     return with_twins(foreseen, recipe, context, models)
+
+
+def affordable(
+    todo: pl.DataFrame, recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Models
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """(now, later): `now` is what the budget can carry through every room at the worst; all without a budget.
+
+    What was begun before goes on where it stopped; of the rest there is no more than can still be paid for.
+    """
+    paths = paths_with_twins(recipe, seeds, todo.row(0, named=True), models)
+    rooms = [room for _, path in paths if (room := asker.budget.affordable(path)) is not None]
+    if not rooms:
+        return todo, todo.clear()
+    of_run, of_ledger = (min(least) for least in zip(*rooms, strict=True))  # of the dearest teacher
+    asks = scenario_asks(todo.head(of_run), seeds, recipe, asker, teacher=models.roster)
+    begun = asker.ledger.get_many([ask.id for ask in asks])
+    count = sum(fresh <= of_ledger for fresh in accumulate(ask.id not in begun for ask in asks))
+    return todo.head(count), todo.slice(count)

@@ -10,37 +10,37 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from . import bringing
 from .acceptance import accept_drafts
 from .asking import Asker, StopSignal
 from .audit_report import last_audit
 from .card import card_text
 from .contexts import heldout_levels, plan_contexts
-from .drafts import Novelty, card, exemplar_prompt_text, scenario_asks, write_drafts
+from .drafts import Novelty, card, exemplar_prompt_text, write_drafts
 from .events import Event, OnEvent, ignore
 from .frozen import freeze
 from .judgements import judge_drafts
 from .ledger import Ledger
 from .measured import TOLD, measured_facts
 from .models import Models, budget_of
-from .notes import closed, not_sealed, note
 from .output import Output
-from .paths import forecast_of, panel_of, paths_with_twins
+from .paths import affordable, forecast_of, panel_of
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
-from .rounds import next_round
+from .rounds import beside_people, interleaved, next_round
 from .seeds import read_seeds
 from .selection import Selection, select_exemplars
-from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
+from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel, usable
+from .telling import newly_closed, not_sealed
 from .twins import write_twins
 from .verdicts import Closed, Sources, give_verdicts
 
@@ -71,25 +71,26 @@ async def run(
     ledger: Ledger,
     models: Models,
     *,
+    people: pl.DataFrame | None = None,
     offline: bool = False,
     stop: StopSignal | None = None,
     on_event: OnEvent = ignore,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Result:
-    """The main job: seeds in, a release out."""
+    """The main job: seeds in, a release out. `people` is a PEOPLE frame of conversations that people brought."""
     asker = make_asker(recipe, ledger, models, offline=offline, stop=stop, on_event=on_event)
     seeds = read_seeds(recipe)
     _freeze(recipe, seeds, ledger, on_event)
     async with models:
-        state = await _rounds(recipe, seeds, asker, models, on_event)
+        state = await _rounds(recipe, seeds, asker, models, on_event, people)
         accepted = accept_drafts(state.pool, output, recipe)
-        note(accepted.notes, on_event)
+        _tell(on_event, accepted.notes)
         selection = select_exemplars(pool := accepted.pool, recipe)
         selected = selection.frame
         twins = await write_twins(selected, state.contexts, recipe, asker, models.roster)
     heldout = heldout_prompts(state)
     exit_code = STOPPED_AT_BUDGET if twins.is_cut_short else _exit_code(asker, selected.height, selection, recipe)
-    funnel = make_funnel(state, pool, selected.height, heldout.height)
+    funnel = make_funnel(state, pool, selected, heldout.height)
     exemplars = exemplars_of(selected, recipe)
     if not selected.height:
         return Result(state, selection, exemplars, None, exit_code, funnel, accepted.facts)
@@ -100,6 +101,7 @@ async def run(
         "verdicts": pl.concat([state.verdicts, accepted.verdicts]),
         "judgements": state.judgements,
         "selection": selection.table(state.pool),
+        **({"people": state.people} if state.brought else {}),
         **twins.tables,
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
@@ -148,7 +150,12 @@ async def first_drafts(
 
 
 def _freeze(recipe: Recipe, seeds: pl.DataFrame, ledger: Ledger, on_event: OnEvent) -> None:
-    note(freeze(recipe, seeds, ledger, heldout=heldout_wanted(recipe)), on_event)
+    _tell(on_event, freeze(recipe, seeds, ledger, heldout=heldout_wanted(recipe)))
+
+
+def _tell(on_event: OnEvent, notes: Iterable[str]) -> None:
+    for text in notes:
+        on_event(Event("note", {"text": text}))
 
 
 def make_asker(
@@ -205,21 +212,33 @@ class _Desk:
     planned: pl.DataFrame  # training contexts planned so far, in plan order
 
 
-async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Models, on_event: OnEvent) -> State:
+async def _rounds(
+    recipe: Recipe,
+    seeds: pl.DataFrame,
+    asker: Asker,
+    models: Models,
+    on_event: OnEvent,
+    people: pl.DataFrame | None = None,
+) -> State:
     """Rounds until the pool is large enough and its levels are filled, or the budget, or nothing new comes."""
     wanted, heldout = pool_wanted(recipe), heldout_wanted(recipe)
     whole = plan_contexts(recipe, seeds, train=math.ceil(wanted * PLAN_AHEAD), heldout=heldout)
     ahead = whole.filter(pl.col("split") == "train")
     desk = _Desk(recipe, seeds, asker, models, Novelty(), Closed(recipe, seeds), on_event, ahead)
-    planned = _interleaved(whole.filter((pl.col("split") == "heldout") | (pl.col("position") < wanted)))
-    note(not_sealed(recipe, seeds), on_event)
-    foreseen = forecast_of(recipe, seeds, ahead.row(0, named=True), models, wanted=wanted, heldout=heldout)
+    state = State(contexts=whole.clear())
+    if people is not None and people.height:
+        await _take_in(people, state, desk)
+    first = beside_people(state, recipe, ahead.filter(pl.col("position") < wanted))
+    planned = interleaved(pl.concat([whole.filter(pl.col("split") == "heldout"), first]))
+    _tell(on_event, not_sealed(recipe, seeds))
+    foreseen = forecast_of(
+        recipe, seeds, ahead.row(0, named=True), models, wanted=max(1, first.height), heldout=heldout
+    )
     on_event(Event("forecast", {"usd": foreseen.usd, "tokens": foreseen.tokens}))
-    state = State(contexts=planned.clear())
     todo = planned.with_columns(draw=pl.lit(0, pl.UInt8))
     full_rounds = fruitless = 0
     while todo.height and full_rounds < recipe.settings.run.max_rounds:
-        todo, later = _affordable(todo, desk)
+        todo, later = affordable(todo, recipe, seeds, asker, models)
         if not todo.height:
             asker.budget.exhausted = True
             break
@@ -228,10 +247,10 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
         state.contexts = pl.concat([state.contexts, fresh])
         redraws = todo.height - fresh.height
         on_event(Event("round", {"number": state.rounds + 1, "contexts": fresh.height, "redraws": redraws}))
-        before = _usable(state)
+        before = usable(state)
         await _round(state, todo, desk)
         on_event(Event("pool", {"kept": state.pool.height, "wanted": wanted}))
-        fruitless = 0 if _usable(state) > before else fruitless + (2 if todo.height >= FUTILE_DRAFTS else 1)
+        fruitless = 0 if usable(state) > before else fruitless + (2 if todo.height >= FUTILE_DRAFTS else 1)
         if fruitless >= 2:
             on_event(Event("note", {"text": "nothing new comes: none of the last drafts can be used"}))
         if asker.budget.exhausted or fruitless >= 2:
@@ -239,21 +258,10 @@ async def _rounds(recipe: Recipe, seeds: pl.DataFrame, asker: Asker, models: Mod
         todo = later
         if not later.height:
             following = next_round(state, recipe, pool_wanted=wanted, longer=partial(_longer, desk))
-            note(closed(state.so_far, following.so_far), on_event)
+            _tell(on_event, newly_closed(state.so_far, following.so_far))
             state.so_far, todo = following.so_far, following.contexts
     state.contexts = state.contexts.sort("split", "set", "position", descending=[True, False, False])
     return state
-
-
-def _usable(state: State) -> int:
-    """Drafts that came to something: selectable ones, and sealed prompts."""
-    return state.pool.height + state.kept.filter(pl.col("split") == "heldout").height
-
-
-def _interleaved(contexts: pl.DataFrame) -> pl.DataFrame:
-    """Held-out contexts spread among training's, so that a run cut short by its budget has some of each."""
-    share = (pl.col("position") + 1) / pl.len().over("set")
-    return contexts.sort(share, "set", maintain_order=True)
 
 
 async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
@@ -266,6 +274,24 @@ async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
     )
     desk.on_event(Event("room", {"name": "verdicts", "total": drafts.height}))
     verdicts, scores = filtered(drafts, todo.drop("draw"), desk.seeds, recipe, desk.closed)
+    await _weigh(state, drafts, verdicts, scores, desk)
+
+
+async def _take_in(people: pl.DataFrame, state: State, desk: _Desk) -> None:
+    """Round 0: what people brought, before anything is written beside it."""
+    recipe = desk.recipe
+    state.people, state.contexts = people, bringing.contexts_of(people, desk.seeds, recipe)
+    drafts = bringing.drafts_of(people)
+    verdicts, scores = bringing.verdicts_of(drafts, state.contexts, recipe, desk.closed)
+    await _weigh(state, drafts, verdicts, scores, desk)
+    for judge in desk.models.judges:
+        state.judgements = bringing.without_the_stand_in(state.judgements, judge.family)
+    _tell(desk.on_event, bringing.told(people, verdicts, state.pool, recipe))
+
+
+async def _weigh(state: State, drafts: pl.DataFrame, verdicts: pl.DataFrame, scores: pl.DataFrame, desk: _Desk) -> None:
+    """Takes a round's drafts with their verdicts, and has those judged that are kept for training."""
+    recipe = desk.recipe
     state.drafts = pl.concat([state.drafts, drafts])
     state.verdicts = pl.concat([state.verdicts, verdicts])
     state.form_scores = pl.concat([state.form_scores, scores])
@@ -291,22 +317,6 @@ def filtered(
         prompts[row["id"]] = exemplar_prompt_text(recipe, context, row["scenario"], written)
         cards[row["id"]] = card(recipe, row)
     return give_verdicts(rows, Sources(seed_texts, prompts, cards), recipe, closed)
-
-
-def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(now, later): `now` is what the budget can carry through every room at the worst; all without a budget.
-
-    What was begun before goes on where it stopped; of the rest there is no more than can still be paid for.
-    """
-    paths = paths_with_twins(desk.recipe, desk.seeds, todo.row(0, named=True), desk.models)
-    rooms = [room for _, path in paths if (room := desk.asker.budget.affordable(path)) is not None]
-    if not rooms:
-        return todo, todo.clear()
-    of_run, of_ledger = (min(least) for least in zip(*rooms, strict=True))  # of the dearest teacher
-    asks = scenario_asks(todo.head(of_run), desk.seeds, desk.recipe, desk.asker, teacher=desk.models.roster)
-    begun = desk.asker.ledger.get_many([ask.id for ask in asks])
-    count = sum(fresh <= of_ledger for fresh in accumulate(ask.id not in begun for ask in asks))
-    return todo.head(count), todo.slice(count)
 
 
 def _longer(desk: _Desk, count: int) -> pl.DataFrame:

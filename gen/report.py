@@ -19,6 +19,7 @@ from .deficits import GivenUp
 from .errors import OutputError
 from .expression_report import expression_table
 from .output import Output
+from .probe_report import brief
 from .recipe import Recipe
 from .release import check_release, read_manifest
 from .text import on_screen
@@ -41,7 +42,9 @@ def funnel_table(funnel: Mapping[str, Any]) -> Table:
     table.add_column("rows", justify="right")
     table.add_column("dropped or left")
     table.add_row("contexts", str(funnel["contexts"]), "")
-    table.add_row("drafts", str(funnel["drafts"]), "")
+    people = funnel.get("people")
+    brought = f"{people['brought']} by people: {people['kept']} kept, {people['selected']} selected" if people else ""
+    table.add_row("drafts", str(funnel["drafts"]), brought)
     dropped = ", ".join(f"{reason} {count}" for reason, count in funnel["dropped"].items())
     table.add_row("kept", str(funnel["kept"]), dropped)
     left = {"unscored": funnel["unscored"], "not accepted": funnel.get("not_accepted", 0)}
@@ -62,6 +65,7 @@ def closing(summary: Mapping[str, Any], *, rehearsal: bool) -> Group:
     lines += [f"short: {s['axis']} = {s['level']}: {s['got']} of {s['wanted']}" for s in summary["shortfalls"]]
     lines += [f"given up: {GivenUp.from_dict(gone).words}" for gone in summary["given_up"]]
     lines += _empty_places(summary)
+    lines += brief(summary.get("pairs", {}))
     if summary["release"] and not summary["new"]:
         lines.append("nothing changed: the release that stands holds the same content")
     if summary["accepted"] < summary["size"]:

@@ -7,16 +7,18 @@ which nothing new comes any more.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
 
-from .deficits import Tally, Wanted, choose_contexts, tally
+from .deficits import NOTHING_TRIED, Tally, Wanted, choose_contexts, tally
 from .feasibility import level_prices
+from .filling import contexts_beside
 from .recipe import Recipe
 from .selection import quota_targets
-from .state import State, redraws_of, tries_of
+from .state import State, redraws_of, tries_of, written
 
 EXTRA_PLAN = 4
 """Unused contexts per fresh one wanted, in plan order, for the deficits to choose from; at least as many as a wanted
@@ -47,7 +49,7 @@ def next_round(state: State, recipe: Recipe, *, pool_wanted: int, longer: Longer
     pool, axes = state.pool, list(recipe.train_levels)
     so_far = tally(tries_of(state), axes, cell_cap=recipe.settings.run.cell_cap)
     wanted = wanted_levels(pool, recipe, so_far)
-    yield_ = max(pool.height / max(1, state.drafts.height), LOWEST_YIELD)
+    yield_ = max(written(pool).height / max(1, state.drafts.height - state.brought), LOWEST_YIELD)
     short = pool_wanted - pool.height
     redraws = so_far.open_among(redraws_of(state, recipe))
     if short <= 0 and not wanted:
@@ -63,6 +65,34 @@ def next_round(state: State, recipe: Recipe, *, pool_wanted: int, longer: Longer
         )
     contexts = pl.concat([redraws, fresh.with_columns(draw=pl.lit(0, pl.UInt8))])
     return NextRound(contexts, so_far, wanted)
+
+
+def beside_people(state: State, recipe: Recipe, planned: pl.DataFrame) -> pl.DataFrame:
+    """Of the training contexts of a first round those that are still to be written for, in plan order.
+
+    As many fewer as people's conversations are in the pool, or only as few as their levels leave short: those that
+    serve a level they lack and hold pairs of levels that none of them has. All are contexts that a run without these
+    conversations has as well, so that whoever brings some after a run pays for little again: for contexts whose
+    situation is another now, because it is chosen for its distance from those before it.
+    """
+    pool = state.pool
+    if not pool.height:
+        return planned
+    wanted = wanted_levels(pool, recipe, NOTHING_TRIED)
+    lacking: Counter[str] = Counter()
+    for want in wanted:
+        lacking[want.axis] += want.lacking  # a context has one level of each axis
+    short = planned.height - pool.height
+    count = max(short, max(lacking.values(), default=0))
+    return contexts_beside(
+        planned, count, wanted=wanted, there=pool, axes=list(recipe.train_levels), only_wanted=short <= 0
+    )
+
+
+def interleaved(contexts: pl.DataFrame) -> pl.DataFrame:
+    """Held-out contexts spread among training's, so that a run cut short by its budget has some of each."""
+    share = (pl.col("position") + 1) / pl.len().over("set")
+    return contexts.sort(share, "set", maintain_order=True)
 
 
 def wanted_levels(pool: pl.DataFrame, recipe: Recipe, so_far: Tally) -> list[Wanted]:

@@ -22,7 +22,7 @@ from .recipe import Recipe, load
 from .release import read_manifest, read_table
 from .rounds import next_round
 from .selection import quota_targets
-from .state import State, tries_of
+from .state import State, tries_of, written
 
 LEVELS = {
     "axis": pl.String,
@@ -30,8 +30,9 @@ LEVELS = {
     "wanted": pl.Int64,  # the level's quota; 0 where it is sealed
     "got": pl.Int64,  # selected
     "pool": pl.Int64,  # kept drafts that the selection could choose from
-    "drafts": pl.Int64,
-    "yield": pl.Float64,  # pool / drafts; null where nothing was drafted
+    "drafts": pl.Int64,  # written, not brought
+    "people": pl.Int64,  # of the pool, those that people brought
+    "yield": pl.Float64,  # what was written of the pool / drafts; null where nothing was drafted
     "usd_per_accepted": pl.Float64,  # null where nothing was accepted or a price is unknown
     "tokens_per_accepted": pl.Float64,
     "missing_mass": pl.Float64,  # Good and Turing's f1 / n over the ideas of the accepted drafts; null where none
@@ -105,7 +106,8 @@ def _level(
     coming: pl.DataFrame,
 ) -> dict[str, Any]:
     is_level = pl.col(axis) == level
-    tries, accepted = costs.filter(is_level), pool.filter(is_level).height
+    here = pool.filter(is_level)
+    tries, accepted = costs.filter(is_level), written(here).height
     usd, tokens = tries["microusd"], int(tries["tokens"].sum())
     known = accepted and not usd.null_count()
     return {
@@ -113,8 +115,9 @@ def _level(
         "level": level,
         "wanted": quota_targets(recipe)[axis].get(level, 0),
         "got": got.filter(is_level).height,
-        "pool": accepted,
+        "pool": here.height,
         "drafts": tries.height,
+        "people": here.height - accepted,
         "yield": accepted / tries.height if tries.height else None,
         "usd_per_accepted": int(usd.sum()) / 1e6 / accepted if known else None,
         "tokens_per_accepted": tokens / accepted if accepted else None,

@@ -15,7 +15,7 @@ from .models import Models
 from .prices import price_list
 from .recipe import Recipe
 from .selection import Selection
-from .tables import DRAFTS, JUDGEMENTS, VERDICTS, frame, said_by
+from .tables import BY_PEOPLE, DRAFTS, JUDGEMENTS, PEOPLE, VERDICTS, frame, said_by
 from .variety import idea_numbers
 from .verdicts import kept_ids
 
@@ -31,8 +31,14 @@ class State:
     form_scores: pl.DataFrame = field(
         default_factory=lambda: pl.DataFrame(schema={"id": pl.String, "score": pl.Float64})
     )
+    people: pl.DataFrame = field(default_factory=lambda: frame([], PEOPLE))  # what people brought
     rounds: int = 0
     so_far: Tally = NOTHING_TRIED
+
+    @property
+    def brought(self) -> int:
+        """How many of the drafts people brought."""
+        return self.contexts.filter(pl.col("set") == BY_PEOPLE).height
 
     @property
     def kept(self) -> pl.DataFrame:
@@ -50,6 +56,16 @@ class State:
         joined = joined.join(self.form_scores.rename({"score": "_form"}), on="id", maintain_order="left")
         quality = pl.when(pl.col("state") == "unjudged").then(pl.col("_form")).otherwise(pl.col("_judged"))
         return joined.with_columns(_quality=quality).drop("_form", "_judged").filter(pl.col("state") != "unscored")
+
+
+def written(rows: pl.DataFrame) -> pl.DataFrame:
+    """Those of `rows` (with the columns of their context) that a teacher wrote, or is to write."""
+    return rows.filter(pl.col("set") != BY_PEOPLE)
+
+
+def usable(state: State) -> int:
+    """Drafts that came to something: selectable ones, and sealed prompts."""
+    return state.pool.height + state.kept.filter(pl.col("split") == "heldout").height
 
 
 def heldout_prompts(state: State) -> pl.DataFrame:
@@ -77,17 +93,21 @@ def redraws_of(state: State, recipe: Recipe) -> pl.DataFrame:
         for context_id, (draw, was_kept) in last.items()
         if not was_kept and draw < recipe.settings.drafts.redraws
     }
-    return state.contexts.filter(pl.col("id").is_in(list(draws))).with_columns(
-        draw=pl.col("id").replace_strict(draws, default=0, return_dtype=pl.UInt8)
+    return (
+        written(state.contexts)
+        .filter(pl.col("id").is_in(list(draws)))
+        .with_columns(draw=pl.col("id").replace_strict(draws, default=0, return_dtype=pl.UInt8))
     )
 
 
 def tries_of(state: State) -> pl.DataFrame:
-    """One row per draft for training: its context's columns, and `accepted`, `reason`, `idea` as `tally` wants them."""
-    pool = state.pool
+    """One row per draft that was written for training: its context's columns, and `accepted`, `reason`, `idea` as
+    `tally` wants them. What people brought says nothing of what asking brings.
+    """
+    pool = written(state.pool)
     pool = pool.select("id", accepted=True, idea=idea_numbers(said_by(pool, "assistant")))
     dropped = state.verdicts.filter(~pl.col("kept")).select("id", "reason").unique("id", keep="first")
-    contexts = state.contexts.filter(pl.col("split") == "train").rename({"id": "context_id"})
+    contexts = written(state.contexts).filter(pl.col("split") == "train").rename({"id": "context_id"})
     rows = state.drafts.select("id", "context_id").join(contexts, on="context_id", maintain_order="left")
     rows = rows.join(pool, on="id", how="left", maintain_order="left")
     rows = rows.join(dropped, on="id", how="left", maintain_order="left")
@@ -95,15 +115,18 @@ def tries_of(state: State) -> pl.DataFrame:
     return rows.with_columns(accepted=accepted, reason=pl.when(~accepted).then(pl.col("reason").fill_null("unscored")))
 
 
-def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -> dict[str, Any]:
-    """How many rows came to each room, and why the others did not; in == kept + dropped at each step."""
+def make_funnel(state: State, pool: pl.DataFrame, selected: pl.DataFrame, heldout: int) -> dict[str, Any]:
+    """How many rows came to each room, and why the others did not; in == kept + dropped at each step.
+
+    `contexts` are those that a teacher was to write for. What people brought is among the drafts and all that follows.
+    """
     train = state.contexts.filter(pl.col("split") == "train")
     drafts = state.drafts.filter(pl.col("context_id").is_in(train["id"].implode()))
     dropped = state.verdicts.filter(~pl.col("kept") & pl.col("id").is_in(drafts["id"].implode()))
     states = Counter(state.judgements["state"])
     refused = state.pool.height - pool.height
-    return {
-        "contexts": train.height,
+    funnel = {
+        "contexts": written(train).height,
         "drafts": drafts.height,
         "dropped": dict(Counter(dropped["reason"]).most_common()),
         "kept": drafts.height - dropped.height,
@@ -112,8 +135,24 @@ def make_funnel(state: State, pool: pl.DataFrame, selected: int, heldout: int) -
         "unjudged": states["unjudged"],
         **({"not_accepted": refused} if refused else {}),
         "pool": pool.height,
-        "selected": selected,
+        "selected": selected.height,
         "heldout": heldout,
+    }
+    return funnel | ({"people": _of_people(state, pool, selected)} if state.brought else {})
+
+
+def _of_people(state: State, pool: pl.DataFrame, selected: pl.DataFrame) -> dict[str, Any]:
+    """Of the funnel's rows those that people brought."""
+    ids = state.drafts.filter(pl.col("round") == 0)["id"].implode()
+    dropped = state.verdicts.filter(~pl.col("kept") & pl.col("id").is_in(ids))
+    states = Counter(state.judgements.filter(pl.col("id").is_in(ids))["state"])
+    return {
+        "brought": state.brought,
+        "dropped": dict(Counter(dropped["reason"]).most_common()),
+        "kept": state.brought - dropped.height,
+        **{name: states[name] for name in ("scored", "unscored", "unjudged")},
+        "pool": pool.filter(pl.col("id").is_in(ids)).height,
+        "selected": selected.filter(pl.col("id").is_in(ids)).height,
     }
 
 

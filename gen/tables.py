@@ -47,7 +47,7 @@ CONTEXTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
     "seed_id": pl.String,
     "split": pl.String,  # train | heldout
-    "set": pl.String,  # train, or the held-out set: id | comp | lodo | far | ctrl
+    "set": pl.String,  # train | people, or the held-out set: id | comp | lodo | far | ctrl
     "position": pl.UInt32,  # order in the plan of its set; every prefix is balanced
     "repeat": pl.UInt16,  # 0, or how many contexts of the same levels and seed come before it
 }
@@ -60,13 +60,28 @@ DRAFTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "scenario": pl.String,
     "messages": MESSAGES,  # null where the reply could not be read or never came
     "because": pl.String,
-    "teacher": pl.String,
+    "teacher": pl.String,  # null where people wrote it
     "finish_reason": pl.String,
     "problem": pl.String,  # null, or why there is no conversation
-    "scenario_ask_id": pl.String,
+    "scenario_ask_id": pl.String,  # null, as the next two are, where people wrote it
     "ask_id": pl.String,  # whose reply the draft is
     "earlier_ask_ids": pl.List(pl.String),  # of its first version and the critique of it; null where none was revised
 }
+
+PEOPLE: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,  # of the draft: a hash of its turns
+    "facet": pl.String,
+    "messages": MESSAGES,
+    "because": pl.String,  # a verbatim span of the last turn; null where none is given
+    "source": pl.String,  # as given, else the file's name
+    "licence": pl.String,  # null where none is given: then it is not known
+    "given_id": pl.String,  # what it was called in the file
+    "file": pl.String,  # the file's name
+}
+"""Conversations that people wrote. One more String column per axis, null where the level is not given."""
+
+BY_PEOPLE = "people"
+"""The `set` of a context that stands for one of them. It descends from no seed: its `seed_id` is the draft's own id."""
 
 VERDICTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,  # of the draft
@@ -148,6 +163,11 @@ def said_by(rows: pl.DataFrame, role: str) -> pl.Series:
 
 def contexts_schema(axes: Sequence[str]) -> dict[str, Any]:
     return {**CONTEXTS, **dict.fromkeys(axes, pl.String)}
+
+
+def people_schema(axes: Iterable[str]) -> dict[str, Any]:
+    """`axes` names all of them; the facet has its column already."""
+    return {**PEOPLE, **{axis: pl.String for axis in axes if axis != "facet"}}
 
 
 def tagged_id(tag: str, *parts: str) -> str:

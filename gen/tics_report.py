@@ -18,7 +18,7 @@ from .errors import OutputError
 from .output import LEDGER, Output
 from .references import texts_of
 from .release import MANIFEST, read_manifest, read_table
-from .tables import CONTEXTS, said_by
+from .tables import BY_PEOPLE, CONTEXTS, said_by
 from .text import on_screen
 
 SHOWN = 10
@@ -45,7 +45,8 @@ def measure(output: Output, references: Sequence[Path] = ()) -> Measured:
     release = _latest(output)
     rows = _chosen(release)
     compared = {str(path): _texts_at(path) for path in references} or dict(_own_references(release))
-    teachers = rows["teacher"] if rows["teacher"].n_unique() > 1 else None
+    writers = rows["teacher"].fill_null(BY_PEOPLE)
+    teachers = writers if writers.n_unique() > 1 else None
     axes = [name for name in read_table(release, "contexts").columns if name not in CONTEXTS]
     found = filters.tics(said_by(rows, "assistant"), reference=compared, groups=teachers, card=rows.select(axes))
     brief = filters.tic_rates(said_by(rows, "assistant"), reference=next(iter(compared.values())), most=SHOWN)

@@ -101,14 +101,23 @@ class Tuples:
         )
 
     def _first_rows(self, rows: Ints) -> Ints:
-        """Where each tuple stands first; the number of rows where it never does. Block by block, from the end."""
-        first = np.full(self.total, len(rows), np.int64)
+        """Where each tuple stands first; the number of rows where it never does. Block by block, from the end.
+
+        A row holds no tuple of an axis on which its code is negative: its level there is not known.
+        """
+        first = np.full(self.total + 1, len(rows), np.int64)  # the last is for what is not known
         block = 1 + COUNT_WORK // self.members.size
         for start in reversed(range(0, len(rows), block)):
-            numbers = self.numbers(rows[start : start + block])[::-1]
+            part = rows[start : start + block]
+            numbers = self.numbers(part)
+            if (part < 0).any():
+                unknown = np.zeros((len(part), self.width + 1), np.bool_)
+                unknown[:, :-1] = part < 0
+                numbers = np.where(unknown[:, self.members].any(axis=2), self.total, numbers)
+            numbers = numbers[::-1]
             # Of several values for one place numpy keeps the last, here that of the first row.
             first[numbers.ravel()] = np.repeat(np.arange(start, start + len(numbers))[::-1], numbers.shape[1])
-        return first
+        return first[:-1]
 
 
 def tuple_counts(sizes: Sequence[int], strength: int) -> list[int]:

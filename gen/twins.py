@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -19,6 +20,7 @@ from .asking import Asker
 from .events import Event
 from .ladders import NOT_REACHED, ladder_asks, reasks_of, write_ladders
 from .pairs import PATH, match_pairs, pair_facts, pair_lines
+from .probe_report import alarms, probe_facts
 from .reasking import with_follow_ups
 from .recipe import Recipe
 from .roster import Roster
@@ -42,9 +44,12 @@ class Twins:
     def tables(self) -> dict[str, pl.DataFrame]:
         return {"pairs": self.pairs} if self.recipe.settings.twins.share else {}
 
-    @property
+    @cached_property
     def facts(self) -> dict[str, Any]:
-        return {"pairs": pair_facts(self.pairs, self.selected, self.recipe)} if self.recipe.settings.twins.share else {}
+        if not self.recipe.settings.twins.share:
+            return {}
+        told = pair_facts(self.pairs, self.selected, self.recipe)
+        return {"pairs": told | probe_facts(self.pairs, self.selected)}
 
     @property
     def files(self) -> dict[str, bytes]:
@@ -82,7 +87,10 @@ async def write_twins(
     reasons = ", ".join(f"{reason} {count}" for reason, count in Counter(pairs["reason"].drop_nulls()).most_common())
     kept = f"preference pairs: {int(pairs['kept'].sum())} of {pairs.height}"
     asker.tell(Event("note", {"text": kept + (f"; left out: {reasons}" if reasons else "")}))
-    return Twins(pairs, selected, recipe)
+    twins = Twins(pairs, selected, recipe)
+    for text in alarms(twins.facts["pairs"]):
+        asker.tell(Event("note", {"text": text}))
+    return twins
 
 
 def stratified(rows: pl.DataFrame, axes: Sequence[str], count: int) -> pl.DataFrame:

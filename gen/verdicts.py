@@ -88,8 +88,8 @@ def give_verdicts(
     training.
     """
     texts = drafts.with_columns(
-        _seed_text=pl.col("seed_id").replace_strict(dict(sources.seeds), return_dtype=pl.String),
-        _prompt_text=pl.col("id").replace_strict(dict(sources.prompts), return_dtype=pl.String),
+        _seed_text=pl.col("seed_id").replace_strict(dict(sources.seeds), default=None, return_dtype=pl.String),
+        _prompt_text=pl.col("id").replace_strict(dict(sources.prompts), default=None, return_dtype=pl.String),
         _card_text=pl.col("id").replace_strict(dict(sources.cards), default=None, return_dtype=pl.String),
     )
     scores = filters.form_scores(texts)
@@ -124,8 +124,21 @@ def _left(rows: pl.DataFrame, verdicts: Sequence[pl.DataFrame]) -> pl.DataFrame:
 def _form(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """Each row's verdict of form. Switched off, it still drops what is no conversation: nothing could follow it."""
     settings = recipe.settings.filters
-    form = filters.form(
+    silent = pl.col("teacher").is_null() & pl.col("because").is_null()  # people need not quote their reason
+    parts = [_form_of(rows.filter(~silent), recipe, "because"), _form_of(rows.filter(silent), recipe, None)]
+    form = rows.select("id").join(pl.concat(parts), on="id", maintain_order="left")
+    if "form" not in settings.off:
+        return form
+    readable = pl.col("reason").ne_missing("unreadable")
+    nothing = {name: pl.when(~readable).then(pl.col(name)) for name in ("reason", "measured", "limit")}
+    return form.with_columns(kept=readable, **nothing)
+
+
+def _form_of(rows: pl.DataFrame, recipe: Recipe, because: str | None) -> pl.DataFrame:
+    settings = recipe.settings.filters
+    return filters.form(
         rows,
+        because=because,
         seed_text="_seed_text",
         prompt_text="_prompt_text",
         context_text="_card_text",
@@ -137,11 +150,6 @@ def _form(rows: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
         max_words=settings.max_words,
         expects=settings.expects,
     ).select(list(VERDICTS))
-    if "form" not in settings.off:
-        return form
-    readable = pl.col("reason").ne_missing("unreadable")
-    nothing = {name: pl.when(~readable).then(pl.col(name)) for name in ("reason", "measured", "limit")}
-    return form.with_columns(kept=readable, **nothing)
 
 
 def _secrets(rows: pl.DataFrame, *_: object) -> pl.DataFrame:

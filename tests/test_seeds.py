@@ -178,7 +178,7 @@ def test_the_175_tasks_of_self_instruct_are_175_seeds_of_their_own_lineage(tmp_p
     assert dict(rows["split"].value_counts().iter_rows()) == {"train": 157, "heldout": 18}
 
 
-IS_A_SEED = "a seed is an optional system turn, then user and assistant in turn, ending with assistant"
+IS_A_SEED = "it is an optional system turn, then user and assistant in turn, ending with assistant"
 HEAD_THEM = "head the turns `## user` and `## assistant` (.md), or give messages, or instruction and output (.jsonl)"
 FRONT = "id, facet, because, reason, levels, author, licence, source"
 
