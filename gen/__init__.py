@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .agreement import alternative_annotator_test, krippendorff_alpha, weighted_kappa
     from .ahead import Plan, plan
-    from .api import Run, judge, load, run, teacher
+    from .api import Run, load, run, teacher
     from .asking import StopSignal
     from .breadth import diversity
     from .calibration import Calibrated, calibrate
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ThousandfoldError,
     )
     from .events import Event
+    from .frame_judging import judge
     from .guarantees import (
         Accepted,
         Rate,
@@ -106,7 +107,7 @@ _HOME = {
     **dict.fromkeys(("Accepted", "Rate", "betting_bound", "conformal_selection"), "guarantees"),
     **dict.fromkeys(("corpus_rate", "exact_bound", "high_probability_selection"), "guarantees"),
     **dict.fromkeys(("Drill", "drill"), "drilling"),
-    **dict.fromkeys(("Run", "judge", "load", "run", "teacher"), "api"),
+    **dict.fromkeys(("Run", "load", "run", "teacher"), "api"),
     **dict.fromkeys(("Ask", "Message", "Outcome", "Sampling", "Teacher", "Usage"), "teachers.base"),
     **dict.fromkeys(("Selection", "select"), "selection"),
     "Event": "events",
@@ -114,6 +115,7 @@ _HOME = {
     "StopSignal": "asking",
     "covering_plan": "covering",
     "diversity": "breadth",
+    "judge": "frame_judging",
     "labels": "labelbook",
 }
 """Public name -> the module it lives in; every other one is an error."""

@@ -18,11 +18,10 @@ from .events import ignore
 from .expansion import asks_of, writing_asks
 from .forecast import Forecast, from_pilot
 from .frozen import set_sums
-from .judgements import level_asks
 from .ledger import Ledger, Spent
 from .models import Models, models_of
 from .options import load_with
-from .paths import forecast_of, judge_of
+from .paths import forecast_of, with_twins
 from .recipe import Recipe
 from .seeds import read_seeds
 from .state import State
@@ -85,7 +84,9 @@ def plan(recipe: str | Path, *, pilot: int = 0, names: Mapping[str, str] | None 
         uniform={t: uniform_coverage(axes, train.height, strength=t, forbid=forbid) for t in covered},
         strength=next((t - 1 for t, found in covered.items() if found.share < 1), highest),
         sealed=set_sums(contexts, seeds),
-        forecast=_pilot(loaded, models, pilot, options) if pilot else _assumed(loaded, models, seeds, train),
+        forecast=with_twins(_pilot(loaded, models, pilot, options), loaded, train.row(0, named=True), models)
+        if pilot
+        else _assumed(loaded, models, seeds, train),
         size=loaded.settings.size,
     )
 
@@ -126,7 +127,7 @@ def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
     budget = Budget(recipe.settings.budget, models.prices(recipe), Spent())
     asks, tokens, costs = 0, [], []
     with Ledger(ledger_path, read_only=True) as ledger:
-        for path in _paths(recipe, models, state):
+        for path in _paths(state):
             again = ledger.follow_ups(list(path))
             path.update((ask_id, path[first]) for first, later in again.items() for ask_id in later)
             usages = [(path[ask_id], found.usage) for ask_id, found in ledger.get_many(list(path)).items()]
@@ -146,16 +147,13 @@ def _pilot(recipe: Recipe, models: Models, count: int, options: Mapping[str, Any
     )
 
 
-def _paths(recipe: Recipe, models: Models, state: State) -> list[dict[str, str]]:
+def _paths(state: State) -> list[dict[str, str]]:
     """For each draft of a pilot: ask id -> model, of every ask that was made on its way."""
     paths = {
         row["id"]: dict.fromkeys(asks_of(row).values(), row["teacher"]) for row in state.drafts.iter_rows(named=True)
     }
-    if models.judge is not None:
-        judge = judge_of(recipe, models.judge)
-        texts = dict(state.drafts.select("id", "messages").iter_rows())
-        for row in state.judgements.iter_rows(named=True):
-            levels = [ask.id for ask in level_asks(texts[row["id"]], recipe.rubrics[row["facet"]], judge)]
-            asked = [*levels, *([row["evidence_ask_id"]] if row["evidence_ask_id"] else [])]
-            paths[row["id"]].update(dict.fromkeys(asked, judge.model))
+    for row in state.judgements.iter_rows(named=True):
+        for word in row["by_judge"]:
+            asked = [*word["level_ask_ids"], *([word["evidence_ask_id"]] if word["evidence_ask_id"] else [])]
+            paths[row["id"]].update(dict.fromkeys(asked, word["judge"]))
     return list(paths.values())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,22 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import polars as pl
 
 from . import pipeline
-from .asking import Asker, StopSignal
-from .budget import Budget
-from .errors import OutputError, RecipeError
+from .asking import StopSignal
+from .errors import OutputError
 from .events import Event, OnEvent, ignore
 from .expansion import writing_asks
-from .judgements import Judge, judge_drafts
 from .ledger import Ledger
 from .measured import TOLD
-from .models import judge_spec, made, models_of
+from .models import judge_count, made, models_of
 from .options import load_with
 from .output import Output
-from .recipe import JudgeSettings, Recipe, Rubric, TeacherSettings, load_rubric
+from .recipe import Recipe, TeacherSettings
 from .release import read_manifest, read_table
-from .settings import checked
-from .tables import MESSAGES, tagged_id
 from .teachers.base import Teacher
+from .twins import twins_wanted
 from .waiting import wait
 
 if TYPE_CHECKING:
@@ -58,7 +53,7 @@ def run(
     *,
     size: int | None = None,
     teacher: str | Teacher | BaseChatModel | Sequence[str | Teacher | BaseChatModel] | None = None,
-    judge: str | Teacher | BaseChatModel | None = None,
+    judge: str | Teacher | BaseChatModel | Sequence[str | Teacher | BaseChatModel] | None = None,
     budget: float | None = None,
     budget_tokens: int | None = None,
     out: str | Path | None = None,
@@ -72,9 +67,9 @@ def run(
     """The main job: the recipe directory in, a release out.
 
     Every option replaces the recipe's own setting. `teacher` and `judge` may be a SPEC, a Teacher, or any
-    LangChain chat model; `teacher` also a list of them, who then write equal shares. `stop` ends the run early,
-    keeping what is in flight; `names` says how options are called in messages. Outcomes 0, 3 (budget) and 4 (quotas)
-    return; all else raises a ThousandfoldError.
+    LangChain chat model; also a list of them: teachers then write equal shares, and a score is the judges' mean.
+    `stop` ends the run early, keeping what is in flight; `names` says how options are called in messages. Outcomes 0,
+    3 (budget) and 4 (quotas) return; all else raises a ThousandfoldError.
     """
     options = {
         "size": size,
@@ -115,7 +110,7 @@ def run(
         "cached_share": cached_share,
         "rounds": result.state.rounds,
         "certificate": round(result.selection.certificate, 4),
-        "judged": "unchecked" if models.judge else "unjudged",
+        "judged": "unchecked" if models.judges else "unjudged",
         "funnel": result.funnel,
         "shortfalls": result.selection.shortfalls.to_dicts(),
         **result.state.so_far.as_dict(),
@@ -167,85 +162,12 @@ def exemplars_of(release: Path) -> pl.DataFrame:
     return rows.select("id", "messages", "because", "facet", "score", *axes)
 
 
-def judge(
-    frame: pl.DataFrame,
-    rubric: str | Path | Rubric,
-    *,
-    judge: str | Teacher | BaseChatModel = "rehearsal",
-    ledger: str | Path | None = None,
-    samples: int = 1,
-    concurrency: int | None = None,
-    on_event: OnEvent | None = None,
-) -> pl.DataFrame:
-    """The same rows with `level` (0 to 4), `score` (0 to 1; null = unscored), `spans` and `reason`.
-
-    Does each text express the value? `frame` has a column `messages` (lists of role and content); `rubric`
-    is a Rubric or the path of its TOML file. `ledger` names a file that keeps every reply, so that nothing
-    is paid for twice; without it replies are forgotten. The rehearsal judge reads rehearsal's text only.
-    """
-    read = rubric if isinstance(rubric, Rubric) else load_rubric(Path(rubric))
-    spec = judge if isinstance(judge, str) else None
-    settings = checked(JudgeSettings, {"model": spec, "samples": samples}, Path(), spoken={"samples": "samples"})
-    rows = _conversations(frame).with_columns(facet=pl.lit(read.facet))
-    model = made(judge, settings, as_judge=True, concurrency=concurrency)
-    from thousandfold import prompts
-
-    stop = StopSignal()
-    words = {name: prompts.load(name) for name in ("level", "evidence", "reask")}
-    with _ledger_at(ledger) as book:
-        asker = Asker(
-            ledger=book,
-            teachers={model.model: model},
-            budget=Budget(pipeline.NO_BUDGET, {}, book.spent()),
-            concurrency=concurrency,
-            stop=stop,
-            on_event=on_event or ignore,
-        )
-        work = judge_drafts(rows.filter("whole"), {read.facet: read}, asker, Judge(model.model, settings, 0, words))
-        judged = wait(_closing(work, model), stop)
-    joined = rows.select("id", "whole").join(judged, on="id", how="left", maintain_order="left")
-    return frame.with_columns(
-        joined["level"],
-        joined["score"],
-        joined["spans"].fill_null([]),
-        joined.select(pl.when("whole").then("reason").otherwise(pl.lit(NO_CONVERSATION)).alias("reason"))["reason"],
-    )
-
-
-def _conversations(frame: pl.DataFrame) -> pl.DataFrame:
-    """`id`, `messages` and `whole` (False where there is nothing to read) for each row of a caller's frame."""
-    if "messages" not in frame.columns:
-        problem = f"the frame has no column 'messages'; it has {', '.join(frame.columns) or 'none'}"
-    elif not _holds_turns(frame.schema["messages"]):
-        problem = f"the column 'messages' is of type {frame.schema['messages']}"
-    else:
-        turn = pl.element().struct
-        broken = pl.col("messages").list.eval(turn.field("role").is_null() | turn.field("content").is_null())
-        whole = (pl.col("messages").list.len() > 0) & ~broken.list.any()
-        return frame.select(
-            pl.Series("id", [tagged_id("j", str(row)) for row in range(frame.height)], dtype=pl.String),
-            pl.col("messages").cast(MESSAGES),
-        ).with_columns(whole=whole.fill_null(False))
-    raise RecipeError(
-        what=problem, why="a judge reads conversations", do="give a column of lists of {role, content}, both text"
-    )
-
-
-def _holds_turns(dtype: pl.DataType) -> bool:
-    if isinstance(dtype, pl.Null):  # a column of nothing but nulls
-        return True
-    inner = dtype.inner if isinstance(dtype, pl.List) else None
-    fields = {field.name: field.dtype for field in inner.fields} if isinstance(inner, pl.Struct) else {}
-    return fields.get("role") == fields.get("content") == pl.String
-
-
 def teacher(model: str | BaseChatModel | Teacher) -> Teacher:
     """A teacher from a SPEC (`openai:gpt-5-mini`), any LangChain chat model, or a Teacher as it is."""
     return made(model, TeacherSettings(model=model if isinstance(model, str) else "rehearsal"))
 
 
 UNFINISHED = "unfinished run"
-NO_CONVERSATION = "there is no conversation"
 _NOT_AXES = frozenset({"context_id", "seed_id", "split", "set", "position", "repeat", "facet"})
 
 
@@ -288,25 +210,8 @@ class _Counted:
 
 def expected_asks(recipe: Recipe) -> int:
     """Asks of a run in which no draft is dropped: those that write, and those of the judge for training's."""
-    judging = recipe.settings.judge.samples + 1
+    judging = sum(judge.samples + 1 for judge in recipe.judges) if judge_count(recipe) else 0
     train, heldout = pipeline.pool_wanted(recipe), pipeline.heldout_wanted(recipe)
     writing = writing_asks(recipe.settings.expansion)
-    return train * (writing + (judging if judge_spec(recipe) else 0)) + heldout * writing
-
-
-@contextmanager
-def _ledger_at(path: str | Path | None) -> Iterator[Ledger]:
-    if path is not None:
-        with Ledger(Path(path)) as book:
-            yield book
-        return
-    with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as book:
-        yield book
-
-
-async def _closing(work: Coroutine[Any, Any, T], *models: Teacher) -> T:
-    try:
-        return await work
-    finally:
-        for model in models:
-            await model.close()
+    twins = twins_wanted(recipe, recipe.settings.size)
+    return train * (writing + judging) + heldout * writing + twins

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from .breadth_report import card_section
 from .expression_report import card_section as expression_section
+from .pairs import PATH as PAIRS_PATH
+from .pairs_report import card_section as pairs_section
 from .recipe import Recipe
 from .text import escaped
 
@@ -30,7 +32,7 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
     """README.md of a release, with `{name}` where the release's name goes."""
     settings, funnel = recipe.settings, facts["funnel"]
     sections = [
-        _front_matter(recipe, exemplars.height),
+        _front_matter(recipe, exemplars.height, pairs=facts.get("pairs", {}).get("kept", 0)),
         f"# {escaped(settings.name)}, release {{name}}",
         escaped(settings.description),
         *_notes(recipe, facts),
@@ -51,16 +53,18 @@ def card_text(recipe: Recipe, facts: Mapping[str, Any], exemplars: pl.DataFrame)
         *(_axis_table(axis, exemplars, recipe, facts.get("levels", {}).get(axis, {})) for axis in recipe.axes),
         *(("## How varied it is", card_section(facts["diversity"])) if facts.get("diversity") else ()),
         *(("## How it begins, ends and repeats itself", _tics(facts["tics"])) if "tics" in facts else ()),
+        *(("## Preference pairs", pairs_section(facts["pairs"])) if "pairs" in facts else ()),
         "## What is not known",
         _limits(facts),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _front_matter(recipe: Recipe, size: int) -> str:
+def _front_matter(recipe: Recipe, size: int, *, pairs: int) -> str:
     import yaml
 
     settings = recipe.settings
+    preference = {"config_name": "preference", "data_files": [{"split": "train", "path": PAIRS_PATH}]}
     fields = {
         "pretty_name": settings.name,
         "license": settings.licence.lower(),
@@ -71,6 +75,7 @@ def _front_matter(recipe: Recipe, size: int) -> str:
         "configs": [
             {"config_name": "train", "default": True, "data_files": [{"split": "train", "path": "train/sft.jsonl"}]},
             {"config_name": "heldout", "data_files": [{"split": "test", "path": "heldout/*.jsonl"}]},
+            *([preference] if pairs else []),
         ],
     }
     return f"---\n{yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)}---"
@@ -114,6 +119,7 @@ def _made(facts: Mapping[str, Any]) -> str:
     lines = [
         *_teachers(facts["models"]),
         f"- judge: `{judge['model']}` (family {judge['family']})" if judge else "- judge: none",
+        *_levels(facts.get("judges", ())),
         f"- rounds: {facts['rounds']}",
         f"- replies in the ledger: {cost['replies']} ({cost['failures']} final failures), "
         f"{cost['prompt_tokens'] + cost['completion_tokens']} tokens, cost {usd}" + _cache_words(cost),
@@ -127,6 +133,15 @@ def _cache_words(cost: Mapping[str, Any]) -> str:
     """The share of the prompts that came from a cache, where the provider tells it."""
     share = cost.get("cached_share")
     return "" if share is None else f"; {share:.0%} of the prompt tokens came from the provider's cache"
+
+
+def _levels(judges: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How each judge's levels came about."""
+    return [
+        f"- levels of `{judge['model']}`: {judge['logprobs']} by the log-probabilities of the digit, "
+        f"{judge['samples']} by what it wrote; {judge['unscored']} texts without one"
+        for judge in judges
+    ]
 
 
 def _teachers(models: Mapping[str, Any]) -> list[str]:

@@ -14,8 +14,8 @@ from .budget import Budget
 from .charges import Spent
 from .drafting import SITUATIONS_SCHEMA, SituationsReply
 from .errors import RecipeError, ThousandfoldError
-from .models import check_families, judge_spec, made
-from .options import load_with, teachers_of
+from .models import check_families, families_of, judge_specs, made
+from .options import load_with, models_in
 from .prices import prices_of
 from .recipe import JudgeSettings, Recipe, TeacherSettings
 from .replies import UnreadableReplyError, read_json
@@ -98,15 +98,17 @@ def check_models(
     Raises RecipeError for a recipe that cannot be read; what is wrong with a model stands in its checkup.
     """
     loaded = load_with(recipe, options, names)
-    settings = loaded.settings
     asked: list[tuple[str, Any, TeacherSettings | JudgeSettings]] = []
-    objects = teachers_of(options.get("teacher"))
+    objects = models_in(options.get("teacher"))
     objects += [None] * (len(loaded.teachers) - len(objects))
     for given, told in zip(objects, loaded.teachers, strict=True):
         asked.append(("teacher", _given(given, told.model), told))
-    judge = _given(options.get("judge"), judge_spec(loaded))
-    if judge not in (None, "none"):
-        asked.append(("judge", judge, settings.judge))
+    objects = models_in(options.get("judge"))
+    objects += [None] * (len(loaded.judges) - len(objects))
+    for option, spec, own in zip(objects, judge_specs(loaded), loaded.judges, strict=True):
+        judge = _given(option, spec)
+        if judge is not None:
+            asked.append(("judge", judge, own))
     return wait(_check(loaded, asked), stop or StopSignal())
 
 
@@ -123,12 +125,11 @@ async def _check(
     judged = any(role == "judge" for role, _, _ in asked)
     notes = [] if judged else ["no judge: a run would be unjudged, and its release would say so"]
     models = [(checkup.role, model) for checkup, model in found if model is not None]
-    judge = next((model for role, model in models if role == "judge"), None)
-    if judge is not None:
-        try:
-            check_families([model for role, model in models if role == "teacher"], judge)
-        except RecipeError as error:
-            notes.append(f"a run would refuse them together: {error.what}")
+    teachers, judges = ([model for role, model in models if role == wanted] for wanted in ("teacher", "judge"))
+    try:
+        check_families(teachers, judges, families_of((*teachers, *judges), recipe.settings.families))
+    except RecipeError as error:
+        notes.append(f"a run would refuse them together: {error.what}")
     return [checkup for checkup, _ in found], notes
 
 
@@ -181,8 +182,8 @@ async def _asked(
         return replace(known, problem=f"{outcome.failure}: {outcome.detail}", do=do)
     known = replace(known, reachable=True, readable=_is_readable(outcome))
     if not isinstance(teacher, EndpointTeacher):
-        promised = "json_schema" if teacher.model.startswith("vllm:") else "text"
-        return replace(known, structured=promised, logprobs=False, n=False)
+        is_engine = teacher.model.startswith("vllm:")
+        return replace(known, structured="json_schema" if is_engine else "text", logprobs=is_engine, n=False)
     client = teacher.connect()
     return replace(
         known,

@@ -29,7 +29,12 @@ def common_options(*names: str) -> Callable[[Command], Command]:
         "teacher": click.option(
             "--teacher", multiple=True, metavar="SPEC", help="Who writes: openai:MODEL[@URL], …; again for one more."
         ),
-        "judge": click.option("--judge", metavar="SPEC", help="Who judges, of another family; none = unjudged."),
+        "judge": click.option(
+            "--judge",
+            multiple=True,
+            metavar="SPEC",
+            help="Who judges, of another family; again for one more; none = unjudged.",
+        ),
         "budget": click.option("--budget", type=float, metavar="USD", help="Never spend more, resumes included."),
         "budget_tokens": click.option("--budget-tokens", type=int, metavar="N", help="Never use more tokens."),
         "out": click.option("--out", type=click.Path(path_type=Path), help="Default: outputs/<name of the recipe>."),

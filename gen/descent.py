@@ -40,17 +40,16 @@ def descent(output: Output, draft_id: str) -> dict[str, Any]:
 def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict[str, Any]:
     context = _row_of(release, "contexts", "id", draft["context_id"]) or {}
     judgement = _row_of(release, "judgements", "id", draft["id"])
-    judged = judgement or {"level_ask_id": None, "evidence_ask_id": None}
-    writing = asks_of(draft)
-    ids: dict[str, str | None] = {**writing}
-    ids |= {"level": judged["level_ask_id"], "evidence": judged["evidence_ask_id"]}
+    pair = _row_of(release, "pairs", "id", draft["id"]) if (release / "tables" / "pairs.parquet").exists() else None
+    writing = asks_of(draft) | ({"hollow": pair["ask_id"]} if pair else {})
+    ids = [*writing.items(), *_judging(judgement)]
     with output.ledger(read_only=True) as ledger:
         asks = {
             name: {"ask": ask_id, "model": sent[0], "messages": sent[1]["messages"]}
-            for name, ask_id in ids.items()
-            if ask_id and name in writing and (sent := ledger.request(ask_id))
+            for name, ask_id in writing.items()
+            if ask_id and (sent := ledger.request(ask_id))
         }
-        unreadable = [found for name, ask_id in ids.items() if ask_id for found in _unreadable(ledger, name, ask_id)]
+        unreadable = [found for name, ask_id in ids if ask_id for found in _unreadable(ledger, name, ask_id)]
     verdicts = read_table(release, "verdicts").filter(pl.col("id") == draft["id"]).to_dicts()
     manifest = read_manifest(release)
     switches, control = manifest["settings"].get("expansion", {}), context.get("set") == "ctrl"
@@ -63,12 +62,24 @@ def _descent_in(output: Output, release: Path, draft: Mapping[str, Any]) -> dict
         "judgement": judgement,
         "verdicts": verdicts,
         "draft": dict(draft),
+        "pair": pair,
         "asks": asks,
         "unreadable": unreadable,
         "context": context,
         "seed": _row_of(release, "seeds", "id", context.get("seed_id", "")),
         "prompts": manifest["prompts"],
     }
+
+
+def _judging(judgement: Mapping[str, Any] | None) -> list[tuple[str, str | None]]:
+    """(question, ask) of all that any judge was asked of a text."""
+    if judgement is None:
+        return []
+    words = judgement.get("by_judge")
+    if words is None:  # an old release
+        return [("level", judgement["level_ask_id"]), ("evidence", judgement["evidence_ask_id"])]
+    levels = [("level", ask_id) for word in words for ask_id in word["level_ask_ids"]]
+    return [*levels, *(("evidence", word["evidence_ask_id"]) for word in words)]
 
 
 def _unreadable(ledger: Ledger, name: str, first: str) -> list[dict[str, str]]:
@@ -100,6 +111,10 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
     if judgement:
         level = judgement["state"] if judgement["level"] is None else f"level {judgement['level']:g} of 4"
         yield _line("judgement", f"{level} by {judgement['judge']}: {judgement['reason'] or 'no remark'}")
+        words = judgement.get("by_judge") or []
+        for word in words if len(words) > 1 else []:
+            own = "none" if word["level"] is None else f"{word['level']:g} by {word['method']}"
+            yield _line("", f"{word['judge']}: level {own}{': ' + word['note'] if word['note'] else ''}")
         for span in judgement["spans"]:
             yield _line("", f"{span['item']}: “{span['span']}”")
     for verdict in found["verdicts"]:
@@ -115,11 +130,22 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _line("ask", f"{name}: {ask['ask']} to {ask['model']}, prompt {', '.join(files)}")
     for one in found["unreadable"]:
         yield _line("unreadable", f"{one['question']}: {one['ask']}: {one['reason']}; the reply: {one['reply'][:200]}")
+    if found["pair"]:
+        yield from _pair_lines(found["pair"])
     levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
     yield _line("context", f"{context.get('id')}: {levels}")
     yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")
     yield Text("")
     yield from conversation_lines(draft["messages"] or [], draft["because"])
+
+
+def _pair_lines(pair: Mapping[str, Any]) -> Iterator[Text]:
+    """The hollow twin of a draft, and whether the two make a pair."""
+    limit = "" if pair["limit"] is None else f" (measured {pair['measured']:.3g}, limit {pair['limit']:g})"
+    why = f"left out: {pair['reason']}{limit}" + (f": {pair['detail']}" if pair["detail"] else "")
+    yield _line("pair", "kept" if pair["kept"] else why)
+    if pair["rejected"] is not None:
+        yield _line("rejected", f"{pair['rejected_words']} words, chosen {pair['chosen_words']}: {pair['rejected']}")
 
 
 def _line(name: str, text: str) -> Text:

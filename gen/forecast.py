@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -74,6 +74,26 @@ def assumed(
         wanted=wanted,
         heldout=heldout,
         writing=writing,
+    )
+
+
+def also(foreseen: Forecast, paths: Sequence[tuple[float, Sequence[Ask]]], *, count: int, budget: Budget) -> Forecast:
+    """`foreseen`, and `count` more paths by the assumptions above, whatever the drafts may come to."""
+    low, high = (
+        _mean_of([(share, _cost_of(path, end, budget)) for share, path in paths])
+        for end in zip(ASSUMED_REPLY, ASSUMED_BYTES_PER_TOKEN, ASSUMED_REASKED, strict=True)
+    )
+    usd = None
+    if foreseen.usd is not None and low.usd is not None and high.usd is not None:
+        usd = (foreseen.usd[0] + count * low.usd, foreseen.usd[1] + count * high.usd)
+    return replace(
+        foreseen,
+        asks=(foreseen.asks[0] + math.ceil(count * low.asks), foreseen.asks[1] + math.ceil(count * high.asks)),
+        tokens=(
+            foreseen.tokens[0] + math.ceil(count * low.tokens),
+            foreseen.tokens[1] + math.ceil(count * high.tokens),
+        ),
+        usd=usd,
     )
 
 

@@ -1,216 +1,222 @@
-"""verdicts → judgements: ask the judge how far each kept draft expresses its value, and where.
+"""verdicts → judgements: ask the judges how far each kept draft expresses its value, and where.
 
-Row by row. Two asks: the level first, without reasoning; then, for texts that reach
-`judge.evidence_from`, the spans that show it. A span that is not in the text, letter for letter, is void.
+Row by row. Two asks to each judge: the level first, without reasoning; then, for texts that reach `evidence_from`, the
+spans that show it. A span that is not in the text, letter for letter, is void. A level is the expected one, by the
+log-probabilities of the digit where the endpoint gives them, else the mean of the samples.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
-from pydantic import Field
-
-from thousandfold.prompts import Prompt
 
 from .asking import Asker
-from .reasking import Reading, Reasks, readings_of
-from .recipe import JudgeSettings, Rubric
-from .replies import Reply, UnreadableReplyError, read_json, schema_of, without_thoughts
+from .judge_replies import (
+    DIGITS,
+    EVIDENCE_SCHEMA,
+    TOP_LEVEL,
+    EvidenceItem,
+    EvidenceReply,
+    expected_level,
+    read_evidence,
+    read_level,
+    verbatim,
+)
+from .judges import Judge, Panel, evidence_ask, judge_hash, level_asks, longest_judging
+from .reasking import Reading, readings_of
+from .recipe import Rubric
 from .tables import JUDGEMENTS, frame
-from .teachers.base import Ask, Message, Purpose, Sampling
-from .text import conversation_text
+from .teachers.base import Ask
 
-TOP_LEVEL = 4
-_LEVEL = re.compile(r"\s*(?:level\s*[:=]?\s*)?([0-4])(?:\s*/\s*4)?\s*\.?\s*", re.IGNORECASE)
+__all__ = [
+    "EVIDENCE_SCHEMA",
+    "TOP_LEVEL",
+    "EvidenceItem",
+    "EvidenceReply",
+    "Judge",
+    "Panel",
+    "evidence_ask",
+    "judge_drafts",
+    "judge_hash",
+    "level_asks",
+    "longest_judging",
+    "read_level",
+    "verbatim",
+]
+
+T = TypeVar("T")
 
 
-class EvidenceItem(Reply):
-    item: str = Field(max_length=200)
-    span: str = Field(max_length=4000)
-
-
-class EvidenceReply(Reply):
-    items: list[EvidenceItem] = Field(max_length=64)
-    reason: str = Field(default="", max_length=2000)
-
-
-EVIDENCE_SCHEMA = schema_of(EvidenceReply)
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Who judges, how, and with which words."""
-
-    model: str  # identity, part of every ask's id
-    settings: JudgeSettings
-    seed: int
-    prompts: Mapping[str, Prompt]
-    reasks: int = 2  # of a reply that cannot be read
-
-    @property
-    def again(self) -> Reasks:
-        return Reasks(self.reasks, self.prompts["reask"])
+Row = Mapping[str, Any]
 
 
 async def judge_drafts(
-    drafts: pl.DataFrame, rubrics: Mapping[str, Rubric], asker: Asker, judge: Judge | None
+    drafts: pl.DataFrame, rubrics: Mapping[str, Rubric], asker: Asker, judge: Judge | Panel | None
 ) -> pl.DataFrame:
     """One JUDGEMENTS row per row of `drafts` (`id`, `facet`, `messages`), in the same order.
 
-    Without a judge every row is `unjudged`. A reply that cannot be read, a final failure, and an ask that
-    the budget did not reach leave the row `unscored`, which is not zero.
+    Without a judge every row is `unjudged`. A reply that cannot be read, a final failure, and an ask that the budget
+    did not reach leave the row without that judge's level, and the row `unscored`, which is not zero, where fewer
+    judges gave one than the panel's rule wants: all of them, unless it says otherwise.
     """
     rows = drafts.select("id", "facet", "messages").to_dicts()
     if judge is None:
         return frame((_row(row, state="unjudged", reason="no judge is configured") for row in rows), JUDGEMENTS)
-    asks = [level_asks(row["messages"], rubrics[row["facet"]], judge) for row in rows]
-    rated = await readings_of(asker, [ask for group in asks for ask in group], read_level, reasks=judge.again)
-    levels = [_level(group, rated) for group in asks]
-    evidence_asks = [
-        evidence_ask(row["messages"], rubrics[row["facet"]], judge)
-        if isinstance(level, float) and level >= judge.settings.evidence_from
-        else None
-        for row, level in zip(rows, levels, strict=True)
-    ]
-    shown = [ask for ask in evidence_asks if ask is not None]
-    answers = await readings_of(asker, shown, _evidence_reply, reasks=judge.again)
-    return frame(
-        (
-            _judged(row, rubrics[row["facet"]], group, level, ask, answers, judge.model)
-            for row, group, level, ask in zip(rows, asks, levels, evidence_asks, strict=True)
-        ),
-        JUDGEMENTS,
-    )
+    panel = Panel.of(judge)
+    words = await _words(rows, rubrics, asker, panel)
+    levels = [_together(own, panel) for own in words]
+    await _add_evidence(rows, rubrics, asker, words, levels)
+    return frame((_judged(*each, panel) for each in zip(rows, words, levels, strict=True)), JUDGEMENTS)
 
 
-def level_asks(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Judge) -> list[Ask]:
-    """`judge.samples` asks for the level, differing in their draw only."""
-    fields = {
-        "facet": rubric.facet,
-        "rubric": _rubric_text(rubric),
-        "levels": "\n".join(f"{level}: {text}" for level, text in sorted(rubric.levels.items())),
-        "conversation": conversation_text(messages),
-    }
-    samples = range(judge.settings.samples)
-    return [_ask("level", fields, judge, None, judge.settings.level_tokens, draw) for draw in samples]
+@dataclass
+class _Word:
+    """One judge's word on one row."""
+
+    judge: Judge
+    asks: list[Ask]  # those for the level that were asked
+    level: float | None = None
+    method: str | None = None
+    note: str | None = None
+    evidence: Ask | None = None
+    has_evidence: bool = False  # a reply that could be read, whatever it quotes
+    spans: Sequence[Mapping[str, str]] = ()
+    reason: str | None = None
+
+    def rate(self, reading_of: Callable[[str], Reading[int] | None]) -> None:
+        """The expected level by the first reply's log-probabilities; else the mean of the samples, if all are there."""
+        found = [reading_of(ask.id) for ask in self.asks]
+        values = [reading.value for reading in found if reading is not None and reading.value is not None]
+        if len(values) < len(self.asks):
+            missing = next(reading for reading in found if reading is None or reading.value is None)
+            self.note = (missing.problem or "no level") if missing else "the budget was spent before it was judged"
+            return
+        self.level, self.method = sum(values) / len(values), "samples"
+        first = found[0]
+        if self.judge.settings.logprobs != 0 and first is not None:
+            expected, self.note = expected_level(first.outcome.logprobs, values[0])
+            if expected is not None:
+                self.level, self.method = expected, "logprobs"
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "judge": self.judge.model,
+            "level": self.level,
+            "method": self.method,
+            "note": self.note,
+            "spans": list(self.spans),
+            "reason": self.reason,
+            "level_ask_ids": [ask.id for ask in self.asks],
+            "evidence_ask_id": self.evidence.id if self.evidence else None,
+        }
 
 
-def evidence_ask(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Judge) -> Ask:
-    fields = {
-        "facet": rubric.facet,
-        "rubric": _rubric_text(rubric),
-        "items": "\n".join(f"{name}: {text}" for name, text in rubric.evidence.items()),
-        "conversation": conversation_text(messages),
-    }
-    return _ask("evidence", fields, judge, EVIDENCE_SCHEMA, judge.settings.max_tokens, 0)
+async def _words(rows: Sequence[Row], rubrics: Mapping[str, Rubric], asker: Asker, panel: Panel) -> list[list[_Word]]:
+    """Each judge's level of each row. More than one sample is asked for only where the first has no expected level."""
+    asks = [[level_asks(row["messages"], rubrics[row["facet"]], judge) for judge in panel.judges] for row in rows]
+    words = [[_Word(*pair) for pair in zip(panel.judges, ([a[0]] for a in own), strict=True)] for own in asks]
+    readings = await readings_of(asker, [a[0] for own in asks for a in own], read_level, reasks=panel.again)
+    open_: list[_Word] = []
+    for word, group in zip(_flat(words), _flat(asks), strict=True):
+        word.rate(readings.get)
+        if word.method == "samples" and len(group) > 1:
+            word.asks = group
+            open_.append(word)
+    more = [ask for word in open_ for ask in word.asks[1:]]
+    others = await readings_of(asker, more, read_level, reasks=panel.again)
+    for word in open_:
+        word.level = word.method = None
+        word.rate(lambda ask_id: others.get(ask_id) or readings.get(ask_id))
+    return words
 
 
-def longest_judging(rubric: Rubric, judge: Judge, *, reply_tokens: int) -> list[Ask]:
-    """The asks for one text as long as a teacher may write: what a budget must hold for judging it."""
-    longest = [{"role": "assistant", "content": "x" * 4 * reply_tokens}]
-    return [*level_asks(longest, rubric, judge), evidence_ask(longest, rubric, judge)]
+def _flat(nested: Sequence[Sequence[T]]) -> list[T]:
+    return [one for group in nested for one in group]
 
 
-def read_level(text: str) -> int:
-    """The one digit 0 to 4 that was asked for, as `3`, `3.`, `3/4`, `level 3` or `Level: 3`, whatever the blanks.
-
-    Raises UnreadableReplyError for anything else: a second digit, words, a digit of another script.
-    """
-    found = _LEVEL.fullmatch(without_thoughts(text))
-    if found is None:
-        raise UnreadableReplyError(f"the judge was asked for one digit 0 to 4 and wrote {text.strip()[:60]!r}")
-    return int(found.group(1))
-
-
-def verbatim(
-    items: Sequence[EvidenceItem], messages: Sequence[Mapping[str, str]], rubric: Rubric
-) -> list[dict[str, str]]:
-    """The items that the rubric has and whose span stands in an assistant turn, letter for letter."""
-    said = [m["content"] for m in messages if m["role"] == "assistant"]
-    return [
-        {"item": item.item, "span": item.span}
-        for item in items
-        if item.item in rubric.evidence and item.span.strip() and any(item.span in text for text in said)
-    ]
+def _together(words: Sequence[_Word], panel: Panel) -> float | str:
+    """The mean of the judges' levels, or why there is none."""
+    levels = [word.level for word in words if word.level is not None]
+    if len(levels) >= panel.needed:
+        return levels[0] if len(levels) == 1 else round(sum(levels) / len(levels), DIGITS)
+    if len(words) == 1:
+        return words[0].note or "no level"
+    silent = "; ".join(f"{word.judge.model}: {word.note}" for word in words if word.level is None)
+    return f"{len(levels)} of {len(words)} judges gave a level, and {panel.needed} must: {silent}"
 
 
-def _rubric_text(rubric: Rubric) -> str:
-    parts = {
-        "value": rubric.definition,
-        "in scope": rubric.in_scope,
-        "its reason": rubric.why_item,
-        "hollow twin": rubric.hollow_twin,
-        "over-expression": rubric.over_expression,
-    }
-    return "\n".join(f"{name}: {text}" for name, text in parts.items() if text)
-
-
-def _ask(
-    purpose: Purpose,
-    fields: Mapping[str, str],
-    judge: Judge,
-    schema: dict[str, Any] | None,
-    max_tokens: int,
-    draw: int,
-) -> Ask:
-    return Ask(
-        model=judge.model,
-        messages=tuple(Message(role, text) for role, text in judge.prompts[purpose].render(**fields)),
-        sampling=Sampling(judge.settings.temperature, max_tokens, judge.seed),
-        schema=schema,
-        draw=draw,
-        purpose=purpose,
-    )
-
-
-def _level(asks: Sequence[Ask], rated: Mapping[str, Reading[int]]) -> float | str:
-    """The expected level over the samples, or why there is none."""
-    levels = []
-    for ask in asks:
-        reading = rated.get(ask.id)
+async def _add_evidence(
+    rows: Sequence[Row],
+    rubrics: Mapping[str, Rubric],
+    asker: Asker,
+    words: Sequence[Sequence[_Word]],
+    levels: Sequence[float | str],
+) -> None:
+    """Asks every judge that gave a level for the spans of each row whose level is high enough, and notes them."""
+    asked: list[tuple[Row, _Word]] = []
+    for row, own, level in zip(rows, words, levels, strict=True):
+        for word in own:
+            if word.level is not None and isinstance(level, float) and level >= word.judge.settings.evidence_from:
+                word.evidence = evidence_ask(row["messages"], rubrics[row["facet"]], word.judge)
+                asked.append((row, word))
+    if not asked:
+        return
+    asks = [word.evidence for _, word in asked if word.evidence is not None]
+    answers = await readings_of(asker, asks, read_evidence, reasks=asked[0][1].judge.again)
+    for (row, word), ask in zip(asked, asks, strict=True):
+        reading = answers.get(ask.id)
         if reading is None:
-            return "the budget was spent before it was judged"
+            continue
         if reading.value is None:
-            return reading.problem or "no level"
-        levels.append(reading.value)
-    return sum(levels) / len(levels)
+            word.reason = f"no evidence: {reading.problem}"
+            continue
+        word.has_evidence, word.reason = True, reading.value.reason or None
+        word.spans = verbatim(reading.value.items, row["messages"], rubrics[row["facet"]])
 
 
-def _judged(
-    row: Mapping[str, Any],
-    rubric: Rubric,
-    level_group: Sequence[Ask],
-    level: float | str,
-    ask: Ask | None,
-    answers: Mapping[str, Reading[EvidenceReply]],
-    judge: str,
-) -> dict[str, Any]:
-    common = {"judge": judge, "level_ask_id": level_group[0].id, "evidence_ask_id": ask.id if ask else None}
+def _judged(row: Row, words: Sequence[_Word], level: float | str, panel: Panel) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "judge": panel.model,
+        "level_ask_id": words[0].asks[0].id,
+        "evidence_ask_id": words[0].evidence.id if words[0].evidence else None,
+        "by_judge": [word.as_dict() for word in words],
+    }
+    levels = [word.level for word in words if word.level is not None]
+    if len(levels) > 1:
+        known["level_range"] = round(max(levels) - min(levels), DIGITS)
     if isinstance(level, str):
-        return _row(row, state="unscored", reason=level, **common)
-    spans, reason = _evidence(answers.get(ask.id) if ask else None, row, rubric)
-    return _row(row, state="scored", level=level, score=level / TOP_LEVEL, spans=spans, reason=reason, **common)
+        return _row(row, state="unscored", reason=level, **known)
+    return _row(
+        row,
+        state="scored",
+        level=level,
+        score=level / TOP_LEVEL,
+        spans=_agreed(words),
+        reason=_reason(words),
+        level_method="+".join(sorted({word.method for word in words if word.method})),
+        **known,
+    )
 
 
-def _evidence(
-    reading: Reading[EvidenceReply] | None, row: Mapping[str, Any], rubric: Rubric
-) -> tuple[list[dict[str, str]], str | None]:
-    """(spans, the judge's sentence or why there are no spans)."""
-    if reading is None:
-        return [], None
-    if reading.value is None:
-        return [], f"no evidence: {reading.problem}"
-    return verbatim(reading.value.items, row["messages"], rubric), reading.value.reason or None
+def _agreed(words: Sequence[_Word]) -> list[Mapping[str, str]]:
+    """All spans for items that at least half of the judges whose evidence could be read quote one for."""
+    read = [word for word in words if word.has_evidence]
+    quoted = Counter(item for word in read for item in {span["item"] for span in word.spans})
+    agreed = [span for word in read for span in word.spans if 2 * quoted[span["item"]] >= len(read)]
+    return [span for place, span in enumerate(agreed) if span not in agreed[:place]]
 
 
-def _evidence_reply(text: str) -> EvidenceReply:
-    return read_json(text, EvidenceReply)
+def _reason(words: Sequence[_Word]) -> str | None:
+    if len(words) == 1:
+        return words[0].reason
+    said = [(word.judge.model, word.reason if word.level is not None else f"no level: {word.note}") for word in words]
+    return "\n".join(f"{model}: {reason}" for model, reason in said if reason) or None
 
 
-def _row(row: Mapping[str, Any], **known: Any) -> dict[str, Any]:
-    empty = {**dict.fromkeys(JUDGEMENTS), "spans": [], "id": row["id"], "facet": row["facet"]}
+def _row(row: Row, **known: Any) -> dict[str, Any]:
+    empty = {**dict.fromkeys(JUDGEMENTS), "spans": [], "by_judge": [], "id": row["id"], "facet": row["facet"]}
     return {**empty, **known}

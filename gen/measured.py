@@ -12,7 +12,7 @@ from .recipe import Recipe
 from .state import State
 from .tics import tic_facts
 
-TOLD = ("diversity", "expression")
+TOLD = ("diversity", "expression", "pairs")
 """Those of them that the summary of a run has, too."""
 
 

@@ -12,7 +12,7 @@ SETTINGS: Mapping[str, str] = {
     "size": "size",
     "seed": "seed",
     "teacher": "teachers",
-    "judge": "judge.model",
+    "judge": "judges",
     "budget": "budget.usd",
     "budget_tokens": "budget.tokens",
     "concurrency": "run.concurrency",
@@ -41,16 +41,16 @@ def load_with(recipe: str | Path, options: Mapping[str, Any], names: Mapping[str
 
 def _written(name: str, value: Any) -> Any:
     """`value` as it could stand in recipe.toml: of a model that was given as an object, just that it was."""
-    if name == "teacher":
-        several = teachers_of(value)
+    if name in ("teacher", "judge"):
+        several = models_in(value)
         return [_named(one, place if len(several) > 1 else 0) for place, one in enumerate(several, start=1)]
-    return _named(value, 0) if name == "judge" else value
+    return value
 
 
 def _named(model: Any, place: int) -> str:
     return model if isinstance(model, str) else f"given in code ({place})" if place else "given in code"
 
 
-def teachers_of(value: Any) -> list[Any]:
-    """The option `teacher` as a list: one model, or several."""
+def models_in(value: Any) -> list[Any]:
+    """The option `teacher` or `judge` as a list: one model, or several."""
     return list(value) if isinstance(value, list | tuple) else [value]

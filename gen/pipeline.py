@@ -32,13 +32,14 @@ from .ledger import Ledger
 from .measured import TOLD, measured_facts
 from .models import Models, budget_of
 from .output import Output
-from .paths import forecast_of, judge_of, paths_of
+from .paths import forecast_of, panel_of, paths_with_twins
 from .recipe import BudgetSettings, Recipe
 from .release import Release, write_release
 from .rounds import next_round
 from .seeds import read_seeds
 from .selection import Selection, select_exemplars
 from .state import State, exemplars_of, facts_of, heldout_prompts, make_funnel
+from .twins import write_twins
 from .verdicts import Closed, Sources, give_verdicts
 
 NO_BUDGET = BudgetSettings()
@@ -79,11 +80,12 @@ async def run(
     _freeze(recipe, seeds, ledger, on_event)
     async with models:
         state = await _rounds(recipe, seeds, asker, models, on_event)
-    pool = state.pool
-    selection = select_exemplars(pool, recipe)
-    selected = selection.frame
+        pool = state.pool
+        selection = select_exemplars(pool, recipe)
+        selected = selection.frame
+        twins = await write_twins(selected, state.contexts, recipe, asker, models.roster)
     heldout = heldout_prompts(state)
-    exit_code = _exit_code(asker, selected.height, selection, recipe)
+    exit_code = STOPPED_AT_BUDGET if twins.is_cut_short else _exit_code(asker, selected.height, selection, recipe)
     funnel = make_funnel(state, pool, selected.height, heldout.height)
     exemplars = exemplars_of(selected, recipe)
     if not selected.height:
@@ -95,15 +97,17 @@ async def run(
         "verdicts": state.verdicts,
         "judgements": state.judgements,
         "selection": selection.table(pool),
+        **twins.tables,
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
-    facts |= measured_facts(selected, pool, seeds, state, recipe)
+    facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts
     release = write_release(
         output,
         recipe,
         tables,
         exemplars=selected,
         heldout=heldout,
+        formats=twins.files,
         facts=facts,
         card=card_text(recipe, facts, exemplars),
         now=now(),
@@ -287,8 +291,7 @@ async def _round(state: State, todo: pl.DataFrame, desk: _Desk) -> None:
     desk.on_event(Event("verdicts", {"kept": kept.height, "dropped": dict(dropped.most_common())}))
     train = kept.filter(pl.col("split") == "train")
     desk.on_event(Event("room", {"name": "judgements", "total": train.height}))
-    judge = judge_of(recipe, desk.models.judge) if desk.models.judge else None
-    judgements = await judge_drafts(train, recipe.rubrics, desk.asker, judge)
+    judgements = await judge_drafts(train, recipe.rubrics, desk.asker, panel_of(recipe, desk.models))
     state.judgements = pl.concat([state.judgements, judgements])
 
 
@@ -311,7 +314,7 @@ def _affordable(todo: pl.DataFrame, desk: _Desk) -> tuple[pl.DataFrame, pl.DataF
 
     What was begun before goes on where it stopped; of the rest there is no more than can still be paid for.
     """
-    paths = paths_of(desk.recipe, desk.seeds, todo.row(0, named=True), desk.models)
+    paths = paths_with_twins(desk.recipe, desk.seeds, todo.row(0, named=True), desk.models)
     rooms = [room for _, path in paths if (room := desk.asker.budget.affordable(path)) is not None]
     if not rooms:
         return todo, todo.clear()

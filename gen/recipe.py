@@ -25,7 +25,7 @@ from .settings import (
     TeacherSettings,
     checked,
 )
-from .staff import check_teachers, settle_teachers
+from .staff import check_judges, check_teachers, settle_judges, settle_teachers
 from .tables import RESERVED_AXES
 
 __all__ = [
@@ -69,6 +69,11 @@ class Recipe:
         """Who writes: the recipe's [[teachers]], or the one of [teacher]."""
         alone = ShareSettings(**self.settings.teacher.model_dump())
         return self.settings.teachers or (alone,)
+
+    @cached_property
+    def judges(self) -> tuple[JudgeSettings, ...]:
+        """Who may judge: the recipe's [[judges]], or the one of [judge]."""
+        return self.settings.judges or (self.settings.judge,)
 
     @cached_property
     def levels(self) -> dict[str, list[str]]:
@@ -117,20 +122,22 @@ def load(
 ) -> Recipe:
     """The recipe at `path` (the directory or its recipe.toml), with `overrides` laid over its settings.
 
-    `overrides` maps dotted keys (`run.concurrency`) to values, and `teachers` to the models that write in place of the
-    recipe's; `names` says how such a key is called where it was given (`--concurrency`). Raises RecipeError naming
-    file, key and value.
+    `overrides` maps dotted keys (`run.concurrency`) to values, `teachers` and `judges` to the models that write and
+    judge in place of the recipe's; `names` says how such a key is called where it was given (`--concurrency`). Raises
+    RecipeError naming file, key and value.
     """
     folder = folder_of(Path(path))
     files = read_files(folder)
     table = toml_of(folder / "recipe.toml", files["recipe.toml"])
     for dotted, value in (overrides or {}).items():
-        if dotted != "teachers":
+        if dotted not in ("teachers", "judges"):
             _lay(table, dotted, value)
     table = settle_teachers(table, (overrides or {}).get("teachers"), folder / "recipe.toml")
+    table = settle_judges(table, (overrides or {}).get("judges"), folder / "recipe.toml")
     spoken = {key: (names or {}).get(key, key) for key in overrides or {}}
     settings = checked(Settings, table, folder / "recipe.toml", spoken=spoken)
     check_teachers(settings, folder / "recipe.toml")
+    check_judges(settings, folder / "recipe.toml")
     for key, name in named_files(settings):
         files = with_file(files, folder, key, name)
     axes_table = toml_of(folder / "axes.toml", files["axes.toml"])

@@ -25,7 +25,7 @@ from .errors import DamageError
 from .output import Output, disk_trouble, sync
 from .recipe import Recipe
 
-CONTENT = ("train", "heldout", "tables", "recipe")
+CONTENT = ("train", "heldout", "formats", "tables", "recipe")
 """The folders whose bytes are the content: the rest (card, manifest) tells about them and knows the time."""
 
 MANIFEST = "manifest.json"
@@ -50,14 +50,16 @@ def write_release(
     facts: Mapping[str, Any],
     card: str,
     now: datetime,
+    formats: Mapping[str, bytes] | None = None,
 ) -> Release:
     """Writes `tables`, `exemplars` (`id`, `messages`, in greedy order) and `heldout` (`id`, `set`, `messages`).
 
-    `facts` go into the manifest, `card` becomes README.md with `{name}` filled in. Raises StorageError where
-    the disk refuses; then no release was made and none was touched.
+    `formats` are files in other trainers' shapes, by their paths. `facts` go into the manifest, `card` becomes
+    README.md with `{name}` filled in. Raises StorageError where the disk refuses; then no release was made and none
+    was touched.
     """
     output.sweep()
-    content = _content(recipe, exemplars, heldout)
+    content = {**_content(recipe, exemplars, heldout), **(formats or {})}
     try:
         output.releases_path.mkdir(exist_ok=True)
         temporary = output.releases_path / f".tmp-{sha256(repr(sorted(content)).encode()).hexdigest()[:8]}"

@@ -32,7 +32,8 @@ class _ModelSettings(Part):
     tokens_per_minute: float | None = Field(default=None, gt=0)
     # auto: the first of the three others that the endpoint takes, found out once and noted in the ledger.
     structured: Literal["auto", "json_schema", "json_object", "text"] = "auto"
-    logprobs: int = Field(default=0, ge=0, le=20)  # likeliest tokens kept in each place of a reply; 0: none asked for
+    # Likeliest tokens kept in each place of a reply; 0: none are asked for; None: of a level, where they are given.
+    logprobs: int | None = Field(default=0, ge=0, le=20)
     engine: dict[str, Any] = {}  # keyword arguments of vllm.LLM, for vllm: models
 
 
@@ -55,8 +56,19 @@ class JudgeSettings(_ModelSettings):
     max_tokens: int = Field(default=1024, ge=16)
     # Enough for one digit from any tokenizer; a judge that reasons in its reply first needs some hundreds.
     level_tokens: int = Field(default=16, ge=1)
-    samples: int = Field(default=1, ge=1, le=16)  # the level is the mean over so many asks
+    # A level is an expectation: over the digits' probabilities. Zero is for judges whose digits alone are to count.
+    logprobs: int | None = Field(default=None, ge=0, le=20)
+    # Where they are not given, the level is the mean over so many asks; 4 to 8 of them want a temperature above 0.
+    samples: int = Field(default=1, ge=1, le=16)
     evidence_from: float = Field(default=2.0, ge=0, le=4)  # spans are asked for texts of at least this level
+
+
+class PanelSettings(Part):
+    """How several judges make one score: the mean of their levels."""
+
+    # Judges that must have given a text a level, or it is unscored; None: every one. With fewer than all, scores of
+    # texts on which a strict judge is silent are higher than those of others.
+    least: int | None = Field(default=None, ge=1)
 
 
 class ContextSettings(Part):
@@ -141,6 +153,14 @@ class SelectionSettings(Part):
     teacher_cap: float = Field(default=1.0, gt=0, le=1)
 
 
+class TwinSettings(Part):
+    """Hollow twins of exemplars, for preference pairs: one ask more for each."""
+
+    share: float = Field(default=0.0, ge=0, le=1)  # of the exemplars, how many get one; evenly over facets and axes
+    # Words of the longer answer of a pair over those of the shorter; beyond it, length alone could tell them apart.
+    length_ratio: float = Field(default=1.25, ge=1, le=10)
+
+
 class TicSettings(Part):
     reference: str | None = Field(default=None, min_length=1)  # a file in the recipe's directory: what tics are beside
 
@@ -183,12 +203,17 @@ class Settings(Part):
     teacher: TeacherSettings = TeacherSettings()
     teachers: tuple[ShareSettings, ...] = ()  # several, in place of the one
     judge: JudgeSettings = JudgeSettings()
+    judges: tuple[JudgeSettings, ...] = ()  # several of different families, in place of the one
+    panel: PanelSettings = PanelSettings()
+    # Pattern of a model's name, with * and ? -> its family, before the table of patterns that comes with the package.
+    families: dict[Annotated[str, Field(min_length=1)], Annotated[str, Field(pattern=NAME)]] = {}
     contexts: ContextSettings = ContextSettings()
     heldout: HeldoutSettings = HeldoutSettings()
     drafts: DraftSettings = DraftSettings()
     expansion: ExpansionSettings = ExpansionSettings()
     filters: FilterSettings = FilterSettings()
     selection: SelectionSettings = SelectionSettings()
+    twins: TwinSettings = TwinSettings()
     tics: TicSettings = TicSettings()
     run: RunSettings = RunSettings()
     budget: BudgetSettings = BudgetSettings()

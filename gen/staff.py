@@ -1,4 +1,4 @@
-"""Several teachers in a recipe: which tables say who writes, and what cannot be meant."""
+"""Several teachers or judges in a recipe: which tables say who writes and judges, and what cannot be meant."""
 
 from __future__ import annotations
 
@@ -18,24 +18,34 @@ def settle_teachers(table: dict[str, Any], given: Sequence[str] | None, path: Pa
     or of [teacher], or of the only one there is; several have equal shares. Raises RecipeError where a recipe has both
     tables.
     """
-    several = table.get("teachers")
+    return _settled(table, given, path, "teacher", "says who writes")
+
+
+def settle_judges(table: dict[str, Any], given: Sequence[str] | None, path: Path) -> dict[str, Any]:
+    """The same of [judge] and [[judges]]."""
+    return _settled(table, given, path, "judge", "says who judges")
+
+
+def _settled(table: dict[str, Any], given: Sequence[str] | None, path: Path, one: str, does: str) -> dict[str, Any]:
+    many = f"{one}s"
+    several = table.get(many)
     if given is None:
-        if several is not None and "teacher" in table:
+        if several is not None and one in table:
             raise RecipeError(
-                what=f"{path}: [teacher] and [[teachers]] both say who writes",
+                what=f"{path}: [{one}] and [[{many}]] both {does.replace('says', 'say')}",
                 why="only one of them could be followed",
-                do="move what [teacher] says into a [[teachers]] table of its own, with its share",
+                do=f"move what [{one}] says into a [[{many}]] table of its own",
             )
         return table
     tables = [part for part in several if isinstance(part, dict)] if isinstance(several, list) else []
-    one = table.get("teacher", tables[0] if len(tables) == 1 else {})
-    if not isinstance(one, dict):
+    alone = table.get(one, tables[0] if len(tables) == 1 else {})
+    if not isinstance(alone, dict):
         return table  # the check names what stands in place of a table
-    named = [{**next((t for t in tables if t.get("model") == spec), one), "model": spec} for spec in given]
+    named = [{**next((t for t in tables if t.get("model") == spec), alone), "model": spec} for spec in given]
     for part in named:
         part.pop("share", None)
-    rest = {key: value for key, value in table.items() if key not in ("teacher", "teachers")}
-    return {**rest, "teacher": named[0]} if len(named) == 1 else {**rest, "teachers": named}
+    rest = {key: value for key, value in table.items() if key not in (one, many)}
+    return {**rest, one: named[0]} if len(named) == 1 else {**rest, many: named}
 
 
 def check_teachers(settings: Settings, path: Path) -> None:
@@ -54,4 +64,29 @@ def check_teachers(settings: Settings, path: Path) -> None:
             what=f"{path}: selection.teacher_cap = {cap:g}, with {writers} teacher{'' if writers == 1 else 's'}",
             why=f"together they may write {cap * writers:.0%} of a release, so that it could never be full",
             do=f"give {1 / writers:.3g} or more, or name more teachers",
+        )
+
+
+def check_judges(settings: Settings, path: Path) -> None:
+    """Raises RecipeError where a panel has no model in a place, or one twice, or its rule wants more than it has."""
+    names = [judge.model for judge in settings.judges]
+    if None in names or "none" in names:
+        raise RecipeError(
+            what=f"{path}: judges.{[name in (None, 'none') for name in names].index(True)} names no model",
+            why="each of several judges gives a level of its own",
+            do='give each [[judges]] a model, or write [judge] with model = "none" to run unjudged',
+        )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise RecipeError(
+            what=f"{path}: judges names the model {twice[0]!r} twice",
+            why="its opinion would count twice, and replies are kept under a model's name",
+            do="name it once; for more opinions of one judge raise its samples",
+        )
+    least, count = settings.panel.least, max(1, len(names))
+    if least is not None and least > count:
+        raise RecipeError(
+            what=f"{path}: panel.least = {least}, with {count} judge{'' if count == 1 else 's'}",
+            why="no text could ever have so many levels, so all would be unscored",
+            do=f"give {count} or less, or name more [[judges]]",
         )

@@ -22,7 +22,6 @@ from .release import read_manifest, read_table
 from .rounds import next_round
 from .selection import quota_targets
 from .state import State, tries_of
-from .tables import JUDGEMENTS
 
 LEVELS = {
     "axis": pl.String,
@@ -145,9 +144,7 @@ def _state_of(release: Path) -> State:
 def _with_costs(tries: pl.DataFrame, drafts: pl.DataFrame, judgements: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """`tries` with `microusd` (null: unknown) and `tokens` of all that was asked for each draft."""
     written = drafts.select("id", ask=pl.concat_list("scenario_ask_id", "ask_id"))
-    asks = [name for name in JUDGEMENTS if name.endswith("_ask_id")]
-    judged = judgements.select("id", ask=pl.concat_list(asks))
-    lists = [written, judged]
+    lists = [written, judgements.select("id", ask=_judging_asks(judgements))]
     if "earlier_ask_ids" in drafts.columns:  # as it is not in an old release
         lists.append(drafts.select("id", ask="earlier_ask_ids"))
     asked = pl.concat(lists).explode("ask").drop_nulls().unique()
@@ -166,3 +163,11 @@ def _with_costs(tries: pl.DataFrame, drafts: pl.DataFrame, judgements: pl.DataFr
         )
     )
     return tries.join(each, on="id", how="left").with_columns(pl.col("tokens").fill_null(0))
+
+
+def _judging_asks(judgements: pl.DataFrame) -> pl.Expr:
+    if "by_judge" not in judgements.columns:  # as it is not in an old release
+        return pl.concat_list("level_ask_id", "evidence_ask_id")
+    word = pl.element().struct
+    levels = pl.col("by_judge").list.eval(word.field("level_ask_ids").explode())
+    return levels.list.concat(pl.col("by_judge").list.eval(word.field("evidence_ask_id")))

@@ -125,7 +125,6 @@ def facts_of(
     exit_code: int,
 ) -> dict[str, Any]:
     """What the manifest and the card say besides the files."""
-    judge = models.judge
     return {
         "recipe": {"name": recipe.settings.name, "sha256": recipe.sha256},
         "settings": recipe.settings.model_dump(mode="json"),
@@ -133,13 +132,19 @@ def facts_of(
         "models": {
             "teacher": {
                 "model": ", ".join(teacher.model for teacher in models.teachers),
-                "family": ", ".join(dict.fromkeys(teacher.family for teacher in models.teachers)),
+                "family": ", ".join(dict.fromkeys(models.family(teacher) for teacher in models.teachers)),
             },
             "teachers": _teachers(models, state, selection),
-            "judge": {"model": judge.model, "family": judge.family} if judge else None,
+            "judge": {
+                "model": ", ".join(judge.model for judge in models.judges),
+                "family": ", ".join(models.family(judge) for judge in models.judges),
+            }
+            if models.judges
+            else None,
         },
+        "judges": _judges(models, state),
         "rehearsal": models.is_rehearsal,
-        "judged": "unchecked" if judge else "unjudged",
+        "judged": "unchecked" if models.judges else "unjudged",
         "price_list": price_list().as_dict(),
         "prices": {name: price.model_dump(exclude_none=True) for name, price in models.prices(recipe).items()},
         "cost": {
@@ -169,9 +174,28 @@ def _teachers(models: Models, state: State, selection: Selection) -> list[dict[s
     return [
         {
             "model": teacher.model,
-            "family": teacher.family,
+            "family": models.family(teacher),
             "share": round(models.roster.shares[teacher.model], 6),
             **dict(zip(("drafts", "kept", "selected"), (count[teacher.model] for count in counts), strict=True)),
         }
         for teacher in models.teachers
+    ]
+
+
+def _judges(models: Models, state: State) -> list[dict[str, Any]]:
+    """What came of each judge, in the recipe's order: texts that it gave a level, by how, and those it gave none."""
+    words = state.judgements.select(pl.col("by_judge").explode()).drop_nulls().unnest("by_judge")
+    counts = {
+        judge.model: Counter(words.filter(pl.col("judge") == judge.model)["method"].fill_null("none"))
+        for judge in models.judges
+    }
+    return [
+        {
+            "model": judge.model,
+            "family": models.family(judge),
+            "logprobs": counts[judge.model]["logprobs"],
+            "samples": counts[judge.model]["samples"],
+            "unscored": counts[judge.model]["none"],
+        }
+        for judge in models.judges
     ]

@@ -15,6 +15,21 @@ import polars as pl
 MESSAGES = pl.List(pl.Struct({"role": pl.String, "content": pl.String}))
 SPANS = pl.List(pl.Struct({"item": pl.String, "span": pl.String}))
 
+BY_JUDGE = pl.List(
+    pl.Struct(
+        {
+            "judge": pl.String,
+            "level": pl.Float64,  # null where this judge gave none
+            "method": pl.String,  # logprobs | samples; null without a level
+            "note": pl.String,  # why there is no level, or why it is not by log-probabilities where they were given
+            "spans": SPANS,
+            "reason": pl.String,  # the judge's sentence, or why there is no evidence
+            "level_ask_ids": pl.List(pl.String),
+            "evidence_ask_id": pl.String,
+        }
+    )
+)
+
 SEEDS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "id": pl.String,
     "lineage": pl.String,  # id of the hand-written ancestor: a seed is its own, near-copies share that of the first
@@ -69,11 +84,14 @@ JUDGEMENTS: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "state": pl.String,  # scored | unscored | unjudged
     "level": pl.Float64,  # expected level, 0 to 4
     "score": pl.Float64,  # level / 4
-    "spans": SPANS,  # evidence, verbatim in the text
+    "spans": SPANS,  # evidence, verbatim in the text; of a panel, for items that at least half of it quotes a span for
     "reason": pl.String,  # the judge's sentence, or why there is no score
-    "judge": pl.String,
-    "level_ask_id": pl.String,
+    "judge": pl.String,  # of a panel all, with commas
+    "level_ask_id": pl.String,  # of the first judge, as the next one
     "evidence_ask_id": pl.String,
+    "level_method": pl.String,  # logprobs | samples, with a + where a panel has both; null where unscored
+    "level_range": pl.Float64,  # highest less lowest level of a panel; null where fewer than two gave one
+    "by_judge": BY_JUDGE,  # each judge's own word, in the recipe's order
 }
 
 SELECTION: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -82,6 +100,32 @@ SELECTION: Mapping[str, pl.DataType | type[pl.DataType]] = {
     "rank": pl.UInt32,  # 0-based greedy order; null where not selected
     "gain": pl.Float64,
     "reason": pl.String,
+}
+
+LADDERS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,
+    "context_id": pl.String,
+    "facet": pl.String,
+    "kind": pl.String,  # genuine | hollow | violating | over_done
+    "messages": MESSAGES,  # the draft's, but for its last turn; null where there is no text
+    "ask_id": pl.String,  # null for genuine, which is the draft
+    "draft_id": pl.String,
+    "reason": pl.String,  # null, or why there is no text
+    "split": pl.String,  # train | heldout
+}
+
+PAIRS: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "id": pl.String,  # of the draft, whose last turn is the chosen answer
+    "facet": pl.String,
+    "kept": pl.Boolean,
+    "reason": pl.String,  # null where kept
+    "detail": pl.String,  # why there is no text, in the words of whoever gave none
+    "measured": pl.Float64,
+    "limit": pl.Float64,
+    "rejected": pl.String,  # the hollow answer; null where there is none
+    "chosen_words": pl.UInt32,
+    "rejected_words": pl.UInt32,
+    "ask_id": pl.String,
 }
 
 RESERVED_AXES = frozenset({*SEEDS, *CONTEXTS, *DRAFTS, *VERDICTS, *JUDGEMENTS, *SELECTION} - {"facet"})

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from thousandfold.prompts import as_data
+from .quoting import quoted, quoted_role
 
-_ROLE_MARK = re.compile(r"^\[(?=(?:system|user|assistant|because)\])", re.MULTILINE | re.IGNORECASE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SECRET = re.compile(r"(?i)\b(sk-|bearer\s+|api[_-]?key\W{1,3})[\w.-]{6,}")
@@ -40,9 +39,10 @@ def redacted(text: str, *, key: str | None = None) -> str:
 def conversation_text(messages: Sequence[Mapping[str, str]]) -> str:
     """A conversation as a model is shown it: `[role]`, then the turn, in which our own marks are neutralised.
 
-    `<tag>` and `</tag>` of the prompts become `‹tag>`, and a line that begins like a turn of its own, `［user]`.
+    `<tag>` and `</tag>` of the prompts become `‹tag>`, and a line that begins like a turn of its own, `［user]`; see
+    `quoted`.
     """
-    return "\n\n".join(f"[{m['role']}]\n{_ROLE_MARK.sub('［', as_data(m['content']))}" for m in messages)
+    return "\n\n".join(f"[{quoted_role(m['role'])}]\n{quoted(m['content'])}" for m in messages)
 
 
 def escaped(text: str) -> str:

@@ -27,7 +27,12 @@ ROOMS = {
     "revision": "revisions",
     "level": "levels",
     "evidence": "evidence",
+    "hollow": "hollow twins",
+    "violating": "violating answers",
+    "over_done": "over-done answers",
 }
+
+ASKED_IN = {"drafts": ("scenario", "exemplar"), "judgements": ("level", "evidence"), "twins": ("hollow",)}
 
 
 class View:
@@ -91,9 +96,7 @@ class View:
         self._say(f"round {self._round}: {fields['contexts']} contexts{redraws}")
 
     def _on_room(self, fields: Any) -> None:
-        for purpose in {"drafts": ("scenario", "exemplar"), "judgements": ("level", "evidence")}.get(
-            fields["name"], ()
-        ):
+        for purpose in ASKED_IN.get(fields["name"], ()):
             self._total[purpose] = self._done[purpose] + fields["total"]
 
     def _on_replies(self, fields: Any) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_core.prompts import ChatPromptTemplate
 
-__all__ = ["NAMES", "Prompt", "PromptError", "as_data", "load"]
+__all__ = ["NAMES", "TAGS", "Prompt", "PromptError", "as_data", "load"]
 
 NAMES = (
     "checkup",
@@ -26,8 +26,10 @@ NAMES = (
     "critique",
     "evidence",
     "exemplar",
+    "hollow",
     "level",
     "openings",
+    "over_done",
     "prose_exemplar",
     "prose_revision",
     "reask",
@@ -38,13 +40,17 @@ NAMES = (
     "shots",
     "turns",
     "verbalised_scenario",
+    "violating",
 )
 """The questions, each a file `<name>.md`. Those for control ask for situations in which the value is not called for.
 `shots`, `rotation` and `turns` are added to the end of another question; `openings` and `scaffolds` are lists that
-`rotation` takes from. `reask` wants a reply again that could not be read, `checkup` is what `thousandfold models`
+`rotation` takes from. `hollow`, `violating` and `over_done` want a lesser last turn for a
+conversation. `reask` wants a reply again that could not be read, `checkup` is what `thousandfold models`
 asks."""
 
 LISTS = ("openings", "scaffolds")
+
+_OF_A_TURN = {"definition", "likeness", "card", "situation", "conversation", "words", "paragraphs", "form"}
 
 _FIELDS: dict[str, set[str]] = {
     "scenario": {"definition", "card", "exemplar", "how_many"},
@@ -65,10 +71,11 @@ _FIELDS: dict[str, set[str]] = {
     "evidence": {"facet", "rubric", "items", "conversation"},
     "reask": {"problem"},
     "checkup": {"facet"},
+    **dict.fromkeys(("hollow", "violating", "over_done"), _OF_A_TURN),
 }
 """What the rooms can fill in; a prompt may use fewer, never others."""
 
-_TAGS = (
+TAGS = (
     "card",
     "conversation",
     "critique",
@@ -76,14 +83,17 @@ _TAGS = (
     "evidence",
     "exemplar",
     "exemplars",
+    "hollow",
     "levels",
     "opening",
+    "over_done",
     "rubric",
     "scaffold",
     "situation",
     "value",
+    "violating",
 )
-_OUR_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(_TAGS)})(?:[\s/][^<>]*)?>)", re.IGNORECASE)
+_OUR_TAG = re.compile(rf"<(?=\s*/?\s*(?:{'|'.join(TAGS)})(?:[\s/][^<>]*)?>)", re.IGNORECASE)
 _SECTION = re.compile(r"^## (system|user)[ \t]*$", re.MULTILINE)
 
 

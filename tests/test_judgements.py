@@ -158,6 +158,20 @@ def test_a_scored_row_has_level_score_spans_reason_and_both_asks(recipe: Recipe,
         "judge": "test:judge",
         "level_ask_id": asks["level"].id,
         "evidence_ask_id": asks["evidence"].id,
+        "level_method": "samples",
+        "level_range": None,
+        "by_judge": [
+            {
+                "judge": "test:judge",
+                "level": 3.0,
+                "method": "samples",
+                "note": None,
+                "spans": items,
+                "reason": "It says what was done.",
+                "level_ask_ids": [asks["level"].id],
+                "evidence_ask_id": asks["evidence"].id,
+            }
+        ],
     }
 
 

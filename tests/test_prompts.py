@@ -33,6 +33,10 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "evidence": ("facet", "rubric", "items", "conversation"),
     "reask": ("problem",),
     "checkup": ("facet",),
+    **dict.fromkeys(
+        ("hollow", "violating", "over_done"),
+        ("definition", "likeness", "card", "situation", "conversation", "words", "paragraphs", "form"),
+    ),
 }
 ADDED = ("shots", "rotation", "turns", "scaffolds", "openings")
 """No questions of their own: they end one, or are lists."""
@@ -196,13 +200,13 @@ def test_a_prompt_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 # ── what a model wrote ──
 
 TAGS = (
-    "card", "conversation", "critique", "draft", "evidence", "exemplar", "exemplars", "levels", "opening", "rubric",
-    "scaffold", "situation", "value",
+    "card", "conversation", "critique", "draft", "evidence", "exemplar", "exemplars", "hollow", "levels", "opening",
+    "over_done", "rubric", "scaffold", "situation", "value", "violating",
 )  # fmt: skip
 
 
 def test_the_tags_that_are_neutralised_are_those_that_the_prompts_use() -> None:
-    used = {tag for name in NAMES for tag in re.findall(r"^</?([a-z]+)>$", load(name).text, re.MULTILINE)}
+    used = {tag for name in NAMES for tag in re.findall(r"^</?([a-z_]+)>$", load(name).text, re.MULTILINE)}
     assert used == set(TAGS)
 
 

@@ -66,8 +66,9 @@ def test_a_file_that_begins_with_a_byte_order_mark_or_ends_its_lines_with_crlf_i
     assert list(recipe.rubrics) == ["candour"]
 
 
-KEYS = "name, description, licence, language, size, seed, teacher, teachers, judge, contexts, heldout, drafts, "
-KEYS += "expansion, filters, selection, tics, run, budget, prices"
+KEYS = "name, description, licence, language, size, seed, teacher, teachers, judge, judges, panel, families, "
+KEYS += "contexts, heldout, drafts, "
+KEYS += "expansion, filters, selection, twins, tics, run, budget, prices"
 SILENT = "a key that is not read would be silently without effect"
 QUESTIONS = ", ".join(f"{name}.md" for name in NAMES)
 

@@ -47,19 +47,34 @@ _BOUNDS = frozenset(
 """What strict servers refuse and grammars choke on; bounds are checked by us when the reply is read, in any case."""
 
 
+MOST_LOGPROBS, FEW_LOGPROBS = 20, 5
+"""Alternatives for one token: what OpenAI and vLLM give at most, and what those servers take that refuse so many."""
+
+
+def logprobs_for(ask: Ask, wanted: int | None) -> int:
+    """The alternatives for each token that are asked for with `ask`; `wanted` None: as many as can be, for a level."""
+    if wanted is None:
+        return MOST_LOGPROBS if ask.purpose == "level" else 0
+    return wanted
+
+
 @dataclass(frozen=True)
 class Form:
     """How asks are sent to an endpoint, apart from their words."""
 
     structured: Structured = "json_schema"
-    logprobs: int = 0  # alternatives for each token that are asked for; 0: no log-probabilities
+    logprobs: int | None = 0  # alternatives for each token, as `logprobs_for` reads it; 0: no log-probabilities
+    most_logprobs: int = MOST_LOGPROBS
     seed: bool = True
+
+    def logprobs_of(self, ask: Ask) -> int:
+        return min(logprobs_for(ask, self.logprobs), self.most_logprobs)
 
     def fields(self, ask: Ask) -> dict[str, Any]:
         """The request's fields for this form."""
         sent: dict[str, Any] = {"seed": ask.request_seed} if self.seed else {}
-        if self.logprobs:
-            sent |= {"logprobs": True, "top_logprobs": self.logprobs}
+        if count := self.logprobs_of(ask):
+            sent |= {"logprobs": True, "top_logprobs": count}
         if ask.schema is not None and self.structured != "text":
             sent["response_format"] = _response_format(ask, self.structured)
         return sent
@@ -68,8 +83,11 @@ class Form:
 class Abilities:
     """The form that one endpoint takes, shared by all asks in flight to it; made inside the event loop."""
 
-    def __init__(self, place: str, *, structured: str, logprobs: int, memory: Memory | None = None) -> None:
-        """`place` is `model at address`. `structured` is a rung, or `auto`: what the endpoint takes is found out."""
+    def __init__(self, place: str, *, structured: str, logprobs: int | None, memory: Memory | None = None) -> None:
+        """`place` is `model at address`. `structured` is a rung, or `auto`: what the endpoint takes is found out.
+
+        So are log-probabilities where `logprobs` is None: of levels, as many as it gives.
+        """
         self._place = place
         self._memory = memory
         self._asked = logprobs
@@ -82,6 +100,7 @@ class Abilities:
         self.form = Form(
             structured=next((rung for rung in RUNGS if rung == known), RUNGS[0]),
             logprobs=0 if "logprobs" in without else logprobs,
+            most_logprobs=noted.get("most_logprobs", MOST_LOGPROBS),
             seed="seed" not in without,
         )
 
@@ -114,7 +133,7 @@ class Abilities:
         """Whether `ask`, refused in `form` with these words, may be sent again, in the form that is now known."""
         if form != self.form:  # found out by another ask meanwhile
             return True
-        part = refused_part(status, body, form=form, has_schema=ask.schema is not None)
+        part = refused_part(status, body, ask, form)
         if part is None or (part == "structured" and not self._auto):
             return False
         said = " ".join(body.split())[:200]
@@ -123,6 +142,10 @@ class Abilities:
             words = f"{self._place} does not take {form.structured}; asked for {_IN_WORDS[lower]} from now on ({said})"
             self.form = replace(form, structured=lower)
             self._known = lower == RUNGS[-1]
+        elif part == "logprobs" and form.logprobs_of(ask) > FEW_LOGPROBS:
+            words = f"{self._place} does not take {form.logprobs_of(ask)} logprobs;"
+            words += f" asked for {FEW_LOGPROBS} from now on ({said})"
+            self.form = replace(form, most_logprobs=FEW_LOGPROBS)
         else:
             words = f"{self._place} does not take {part}; asked without from now on ({said})"
             self.form = replace(form, **({"logprobs": 0} if part == "logprobs" else {"seed": False}))
@@ -140,25 +163,29 @@ class Abilities:
             return
         gone = [
             name
-            for name, is_gone in (("logprobs", self._asked and not self.form.logprobs), ("seed", not self.form.seed))
+            for name, is_gone in (
+                ("logprobs", self._asked != 0 and self.form.logprobs == 0),
+                ("seed", not self.form.seed),
+            )
             if is_gone
         ]
-        found = {"structured": self.form.structured if self._auto and self._known else None, "without": gone}
+        found: dict[str, Any] = {"structured": self.form.structured if self._auto and self._known else None}
+        found["without"] = gone
+        if self.form.most_logprobs < MOST_LOGPROBS:
+            found["most_logprobs"] = self.form.most_logprobs
         self._memory.remember(self._key, found, words)
 
 
 _IN_WORDS = {"json_object": "json_object", "text": "JSON in plain words"}
 
 
-def refused_part(
-    status: int, body: str, *, form: Form, has_schema: bool
-) -> Literal["structured", "logprobs", "seed"] | None:
-    """Which part of the form a server's words refuse; None where they speak of something else."""
+def refused_part(status: int, body: str, ask: Ask, form: Form) -> Literal["structured", "logprobs", "seed"] | None:
+    """Which part of the form of `ask` a server's words refuse; None where they speak of something else."""
     if status not in REFUSING or _OF_THE_TEXT.search(body):
         return None
-    if form.logprobs and _LOGPROBS.search(body):
+    if form.logprobs_of(ask) and _LOGPROBS.search(body):
         return "logprobs"
-    if has_schema and form.structured != "text" and _STRUCTURED.search(body):
+    if ask.schema is not None and form.structured != "text" and _STRUCTURED.search(body):
         return "structured"
     return "seed" if form.seed and status < 500 and _SEED.search(body) else None
 

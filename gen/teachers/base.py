@@ -11,7 +11,9 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
-Purpose = Literal["scenario", "exemplar", "critique", "revision", "level", "evidence"]
+Purpose = Literal[
+    "scenario", "exemplar", "critique", "revision", "level", "evidence", "hollow", "violating", "over_done"
+]
 Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken", "unasked"]
 """`unasked` is what a `Stoppable` teacher gave up when the run was stopped; it is in no ledger, and is asked anew."""
 

@@ -17,6 +17,7 @@ from ..text import redacted
 from .base import Ask, Outcome, Usage
 from .families import family_of
 from .pace import DENIED, each, heals, retrying
+from .readings import logprobs_of
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
@@ -120,6 +121,8 @@ def from_class(class_path: str, model: str, *, settings: TeacherSettings | Judge
     arguments: dict[str, Any] = {name: model, "max_tokens": settings.max_tokens}
     if settings.temperature is not None:
         arguments["temperature"] = settings.temperature
+    if settings.logprobs:
+        arguments |= {"logprobs": True, "top_logprobs": settings.logprobs}
     try:
         chat = kind(**{name: value for name, value in arguments.items() if name in known})
     except Exception as error:  # pydantic's, or the provider's own
@@ -148,6 +151,7 @@ def _read(ask: Ask, reply: BaseMessage, attempts: int, seconds: float) -> Outcom
         "finish_reason": _text(metadata.get("finish_reason") or metadata.get("stop_reason")),
         "attempts": attempts,
         "seconds": seconds,
+        "logprobs": logprobs_of(metadata.get("logprobs")),  # where the model was made with `logprobs=True`
     }
     text = reply.text
     if not text:

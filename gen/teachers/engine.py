@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import math
 import os
 import sys
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingExtraError, TeacherError
 from ..text import redacted
-from .abilities import bare_schema
-from .base import Ask, Outcome, Usage
+from .abilities import MOST_LOGPROBS, bare_schema, logprobs_for
+from .base import Ask, Outcome, TokenLogprob, Usage
 from .families import family_of
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class EngineTeacher:
     read to its end, throws it away and turns the request's generator back, which generators of a CPU cannot
     do ("CPU Generator does not use offset", vLLM 0.32). So prompts are read whole there, unless
     `settings.engine` says otherwise. Schemas are enforced by the engine where `structured` is auto or json_schema,
-    and checked again when the reply is read.
+    and checked again when the reply is read. Of log-probabilities no more are asked for than `settings.engine` lets the
+    engine give (`max_logprobs`).
     """
 
     def __init__(self, model: str, *, settings: TeacherSettings | JudgeSettings) -> None:
@@ -143,11 +145,14 @@ class EngineTeacher:
         from vllm import SamplingParams
         from vllm.sampling_params import StructuredOutputsParams
 
+        most = self._settings.engine.get("max_logprobs", MOST_LOGPROBS)
+        count = logprobs_for(ask, self._settings.logprobs)
         enforced = ask.schema is not None and self._settings.structured in ("auto", "json_schema")
         return SamplingParams(
             temperature=1.0 if ask.sampling.temperature is None else ask.sampling.temperature,
             max_tokens=ask.sampling.max_tokens,
             seed=ask.request_seed,
+            logprobs=(count if most < 0 else min(count, most)) or None,  # -1 lets it give all
             structured_outputs=StructuredOutputsParams(json=bare_schema(ask.schema or {})) if enforced else None,
         )
 
@@ -175,14 +180,33 @@ def _out_of_sight(name: str) -> Iterator[None]:
 
 def _read(ask: Ask, output: Any, seconds: float) -> Outcome:
     first = output.outputs[0]
-    usage = Usage(len(output.prompt_token_ids or ()), len(first.token_ids))
+    common: dict[str, Any] = {
+        "ask_id": ask.id,
+        "finish_reason": first.finish_reason,
+        "usage": Usage(len(output.prompt_token_ids or ()), len(first.token_ids)),
+        "seconds": seconds,
+        "logprobs": logprobs_of(first.token_ids, first.logprobs),
+    }
     if not first.text:
-        return Outcome(
-            ask_id=ask.id,
-            failure="empty",
-            detail=f"the reply has no text (finish_reason {first.finish_reason})",
-            finish_reason=first.finish_reason,
-            usage=usage,
-            seconds=seconds,
-        )
-    return Outcome(ask_id=ask.id, text=first.text, finish_reason=first.finish_reason, usage=usage, seconds=seconds)
+        lacks = f"the reply has no text (finish_reason {first.finish_reason})"
+        return Outcome(failure="empty", detail=lacks, **common)
+    return Outcome(text=first.text, **common)
+
+
+def logprobs_of(
+    token_ids: Sequence[int], places: Sequence[Mapping[int, Any]] | None
+) -> tuple[TokenLogprob, ...] | None:
+    """vLLM's `CompletionOutput.logprobs` (in each place token id -> `Logprob`), the likeliest first; None: none given.
+
+    As over HTTP, the token that was written stands among the alternatives; what cannot be (minus infinity) does not.
+    """
+    if not places:
+        return None
+    found = []
+    for token_id, place in zip(token_ids, places, strict=False):
+        likeliest = sorted(place.items(), key=lambda known: (-known[1].logprob, known[0]))
+        told = tuple((one.decoded_token or "", one.logprob) for _, one in likeliest if math.isfinite(one.logprob))
+        written = place.get(token_id)
+        if written is not None and math.isfinite(written.logprob):
+            found.append(TokenLogprob(written.decoded_token or "", written.logprob, told))
+    return tuple(found) or None

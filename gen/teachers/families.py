@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
 
 _PATTERNS = (
     (r"^rehearsal-teacher", "rehearsal-teacher"),
@@ -26,8 +28,27 @@ _PATTERNS = (
 
 def family_of(model: str) -> str:
     """The family of `model`; its own name in lower case where no pattern knows it."""
-    name = model.rpartition("/")[2] or model
+    name = _own_name(model)
     for pattern, family in _PATTERNS:
         if re.search(pattern, name, re.IGNORECASE):
             return family
     return name.lower()
+
+
+def family_told(model: str, families: Mapping[str, str]) -> str | None:
+    """What `families` (pattern with * and ? -> family) says of `model`; None where no pattern fits.
+
+    A pattern fits the whole identity (`openai:org/name`) or the model's own name, in capitals or not; the first that
+    does decides.
+    """
+    identity = model.lower()
+    own = identity.partition(":")[2] or identity
+    names = {identity, own, _own_name(own)}
+    for pattern, family in families.items():
+        if any(fnmatchcase(name, pattern.lower()) for name in names):
+            return family
+    return None
+
+
+def _own_name(model: str) -> str:
+    return model.rpartition("/")[2] or model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from thousandfold import gen
 from thousandfold.gen.ledger import Ledger
-from thousandfold.gen.settings import TeacherSettings
+from thousandfold.gen.settings import JudgeSettings, TeacherSettings
 from thousandfold.gen.teachers import Ask, Message, Outcome, Sampling
 from thousandfold.gen.teachers.engine import EngineTeacher
 
@@ -160,3 +161,19 @@ def _is_up(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def test_log_probabilities_are_given_with_a_level_and_sum_to_no_more_than_one(tiny_model: Path) -> None:
+    judge = EngineTeacher(str(tiny_model), settings=JudgeSettings(engine=ENGINE))
+    level = Ask("vllm:tiny-llama", (Message("user", "A digit."),), Sampling(0.0, 4), purpose="level")
+    evidence = Ask("vllm:tiny-llama", (Message("user", "A word."),), Sampling(0.0, 4), purpose="evidence")
+    try:
+        found = answered(judge, [level, evidence])
+    finally:
+        asyncio.run(judge.close())
+    assert found[evidence.id].logprobs is None
+    first = found[level.id].logprobs
+    assert first is not None
+    assert len(first[0].alternatives) >= 20
+    assert 0 < sum(math.exp(logprob) for _, logprob in first[0].alternatives) <= 1 + 1e-6
+    assert first[0].logprob == max(logprob for _, logprob in first[0].alternatives)

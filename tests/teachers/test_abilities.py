@@ -18,10 +18,10 @@ from thousandfold.gen.errors import TeacherError
 from thousandfold.gen.events import Event
 from thousandfold.gen.judgements import EVIDENCE_SCHEMA
 from thousandfold.gen.ledger import Ledger
-from thousandfold.gen.settings import BudgetSettings, TeacherSettings
+from thousandfold.gen.settings import BudgetSettings, JudgeSettings, TeacherSettings
 from thousandfold.gen.teachers import make
 from thousandfold.gen.teachers.abilities import RUNGS, Form, bare_schema, refused_part
-from thousandfold.gen.teachers.base import Ask, Outcome
+from thousandfold.gen.teachers.base import Ask, Outcome, Purpose
 from thousandfold.gen.teachers.rehearsal.server import listen
 
 from .._asks import asks, settings
@@ -77,8 +77,9 @@ def told(
     count: int = 1,
     schema: Mapping[str, Any] | None = SCHEMA,
     concurrency: int | None = None,
-    given: TeacherSettings | None = None,
+    given: TeacherSettings | JudgeSettings | None = None,
     port: int = 0,
+    purpose: Purpose = "scenario",
 ) -> tuple[dict[str, Outcome], list[str], list[Ask]]:
     """(outcomes, notes said, asks): `count` asks through an asker, with the ledger as its memory."""
 
@@ -96,7 +97,7 @@ def told(
             budget=Budget(BudgetSettings(), {}, ledger.spent()),
             on_event=said.append,
         )
-        questions = asks(count, model="openai:m", schema=schema, purpose="scenario")
+        questions = asks(count, model="openai:m", schema=schema, purpose=purpose)
         try:
             found = await asking.answers(questions)
         finally:
@@ -238,9 +239,38 @@ def test_logprobs_are_asked_for_only_where_the_recipe_wants_them(ledger: Ledger)
     assert not {"logprobs", "top_logprobs"} & set(server.bodies[0])
 
 
+def test_a_judge_asks_for_as_many_logprobs_as_there_are_with_a_level_and_for_none_with_evidence(ledger: Ledger) -> None:
+    server = Picky({})
+    told(server, ledger, schema=None, given=JudgeSettings(attempts=1), purpose="level")
+    told(server, ledger, given=JudgeSettings(attempts=1), purpose="evidence")
+    assert [body.get("top_logprobs") for body in server.bodies] == [20, None]
+    assert [body.get("logprobs") for body in server.bodies] == [True, None]
+
+
+def test_an_endpoint_that_refuses_twenty_logprobs_is_asked_for_five_from_then_on(ledger: Ledger) -> None:
+    class Few(Picky):
+        async def handle(self, request: web.Request) -> web.Response:
+            sent = await request.json()
+            self.refuses = {"logprobs": (400, {"error": WORDS_OF_FEW})} if sent.get("top_logprobs", 0) > 5 else {}
+            return await super().handle(request)
+
+    server = Few({})
+    asked = JudgeSettings(attempts=1)
+    found, notes, _ = told(server, ledger, count=3, schema=None, concurrency=1, given=asked, purpose="level")
+    assert [body.get("top_logprobs") for body in server.bodies] == [20, 5, 5, 5]
+    assert all(outcome.failure is None for outcome in found.values())
+    assert len(notes) == 1
+    assert "does not take 20 logprobs; asked for 5 from now on (" in notes[0]
+    [noted] = [json.loads(row[0]) for row in ledger._db.execute("SELECT value FROM notes")]
+    assert noted["most_logprobs"] == 5
+
+
+WORDS_OF_FEW = "top_logprobs must be between 0 and 5"
+
+
 def test_a_seed_in_the_words_of_an_ask_is_not_taken_for_the_parameter() -> None:
     body = '{"error": {"message": "Invalid input: you wrote of a seed"}}'
-    assert refused_part(400, body, form=Form(), has_schema=False) is None
+    assert refused_part(400, body, asks(1)[0], Form()) is None
 
 
 # ── what is sent of a schema ──

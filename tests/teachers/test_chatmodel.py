@@ -22,7 +22,7 @@ from pydantic import Field
 
 from thousandfold.gen.errors import MissingExtraError, RecipeError, TeacherError, ThousandfoldError
 from thousandfold.gen.teachers import make
-from thousandfold.gen.teachers.base import Ask, Message, Outcome, Sampling, Teacher, Usage
+from thousandfold.gen.teachers.base import Ask, Message, Outcome, Sampling, Teacher, TokenLogprob, Usage
 from thousandfold.gen.teachers.chatmodel import ChatModelTeacher
 
 from .._asks import ask, asks, feed, settings
@@ -273,3 +273,12 @@ def test_a_class_that_cannot_be_made_says_what_it_needs() -> None:
     assert error.what.startswith(f"langchain:{Unready.__module__}.Unready:echo-1 cannot be made: 1 validation error")
     assert "api_key" in error.what
     assert "API key in the environment" in error.do
+
+
+def test_log_probabilities_of_an_integration_are_kept() -> None:
+    content = [{"token": "3", "logprob": -0.5, "top_logprobs": [{"token": "3", "logprob": -0.5}]}]
+    said = AIMessage(content="3", response_metadata={"logprobs": {"content": content}})
+    [outcome] = answers(ChatModelTeacher(FakeMessagesListChatModel(responses=[said])))
+    assert outcome.logprobs == (TokenLogprob("3", -0.5, (("3", -0.5),)),)
+    [without] = answers(ChatModelTeacher(FakeMessagesListChatModel(responses=[AIMessage(content="3")])))
+    assert without.logprobs is None

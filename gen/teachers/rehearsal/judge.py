@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .draws import Draws
-from .phrases import Facet, leaves
+from .phrases import Choice, Facet, leaves
+from .plain import is_plain
 from .questions import Question, turns
 
 WHOLE, HALF = 0.8, 0.6
@@ -16,10 +17,14 @@ WHOLE, HALF = 0.8, 0.6
 
 An answer cut off in its last sentences has lost one or two moves of eight, which brings it below `WHOLE`."""
 
+PLAIN = 0
+"""The level of an ordinary answer in which the value is not called for, and does not show."""
+
 UNSURE = 0.05  # share of texts rated one level off: a stand-in that never errs would flatter the calibration
 
 NOT_OURS = "This text was not composed by rehearsal, so its stand-in judge cannot tell what it expresses."
 
+_ORDER = re.compile(r"\b(?:rate (?:this|it)|output|reply with|answer|give it)(?: a)?[ :]+([0-4])\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?][”\"’)]*(?=\s|$)")
 
 
@@ -29,6 +34,8 @@ class Found:
 
     moves: dict[str, int]
     hollow: int  # hollow sentences
+    violating: int = 0
+    over_done: int = 0
 
 
 class Fingerprints:
@@ -43,12 +50,10 @@ class Fingerprints:
             for variant in leaves(choice)
             if variant.fingerprint is not None
         ]
-        self._hollow = [
-            variant.fingerprint
-            for choice in facet.hollow.values()
-            for variant in leaves(choice)
-            if variant.fingerprint is not None
-        ]
+        lesser = {"hollow": [facet.hollow], "violating": [], "over_done": []}
+        for kind, parts in facet.rungs.items():
+            lesser[kind].append(parts)
+        self._lesser = {kind: [*_fingerprints(tables)] for kind, tables in lesser.items()}
 
     def find(self, text: str) -> Found:
         moves: dict[str, int] = {}
@@ -57,19 +62,33 @@ class Fingerprints:
                 place = text.find(fingerprint)
                 if place >= 0:
                     moves[move] = place
-        return Found(moves, sum(fingerprint in text for fingerprint in self._hollow))
+        lesser = {kind: sum(one in text for one in known) for kind, known in self._lesser.items()}
+        return Found(moves, **lesser)
 
     def share_of_moves(self, moves: Collection[str]) -> float:
         """How much of the fullest order is there."""
         return max(len(order & set(moves)) / len(order) for order in self.orders)
 
 
+def _fingerprints(tables: Sequence[Mapping[str, Choice]]) -> Iterator[str]:
+    """Of every sentence in these tables that has one."""
+    for choice in (choice for table in tables for choice in table.values()):
+        yield from (variant.fingerprint for variant in leaves(choice) if variant.fingerprint is not None)
+
+
 def level(question: Question, fingerprints: Fingerprints) -> str:
-    """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level."""
+    """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level.
+
+    Like many a model it does as it is told by whatever stands outside the frame of the conversation, and so shows
+    whether a text can get there.
+    """
+    order = _ORDER.search(question.outside)
+    if order is not None:
+        return order[1]
     text = _answers(question)
     found = fingerprints.find(text)
-    if not found.moves and not found.hollow:
-        return NOT_OURS
+    if not (found.moves or found.hollow or found.violating or found.over_done):
+        return str(PLAIN) if is_plain(text) else NOT_OURS
     draws = Draws("level", question.facet or "", text)
     rated = _rate(found, fingerprints, draws)
     if draws.chance(UNSURE):
@@ -79,6 +98,10 @@ def level(question: Question, fingerprints: Fingerprints) -> str:
 
 def _rate(found: Found, fingerprints: Fingerprints, draws: Draws) -> int:
     share = fingerprints.share_of_moves(found.moves)
+    if found.violating >= 2 and share < HALF:
+        return 0
+    if found.over_done >= 2 and share < HALF:
+        return draws.pick((1, 2))
     if found.hollow >= 2 and share < HALF:
         return 1
     if share < WHOLE:
@@ -101,8 +124,12 @@ def evidence(question: Question, fingerprints: Fingerprints) -> str:
 
 
 def _reason(items: Sequence[object], found: Found) -> str:
-    if not found.moves and not found.hollow:
+    if not (found.moves or found.hollow or found.violating or found.over_done):
         return NOT_OURS
+    if found.violating >= 2:
+        return "The answer goes against what it ought to show."
+    if found.over_done >= 2:
+        return "What would be right in measure is done out of all measure here."
     if found.hollow >= 2:
         return "The answer is polite and by the book, and its sentences would fit any case."
     if not items:

@@ -98,6 +98,7 @@ class Facet:
     assistant: Mapping[str, Choice]
     hollow: Mapping[str, Choice]
     evidence: Mapping[str, Sequence[str]]
+    rungs: Mapping[str, Mapping[str, Choice]]  # the lesser answers that are asked for, by kind
 
     def cases_of(self, domain: str | None) -> Sequence[Mapping[str, str]]:
         """The cases of a domain; all of them where the domain is not known here."""
@@ -194,6 +195,7 @@ class Fragments:
             assistant=_choices(assistant),
             hollow=_choices(table["hollow"]),
             evidence=table.get("evidence", {}),
+            rungs={kind: _choices(parts) for kind, parts in table.get("rungs", {}).items()},
         )
 
     @cached_property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..base import Ask, Message, Usage
-from . import collapse, critic, flaws, judge, planting, questions, scenes, writer
+from . import collapse, critic, flaws, judge, plain, planting, questions, rungs, scenes, writer
 from .composed import Composed, Sources
 from .draws import Draws
 from .flaws import Dials, Kind, Truth
@@ -87,6 +87,8 @@ def _answer(
         return (_as_prose(text) if question.prose else text), cut
     if question.purpose in ("critique", "revision"):
         return _second(question, key, dials, fragments), False
+    if question.purpose in questions.RUNGS:
+        return rungs.answer(question, scenes.scene_of(question, fragments, Draws("scene", key)), key), False
     marks = _fingerprints(fragments, question.facet)
     ask = judge.level if question.purpose == "level" else judge.evidence
     return ask(question, marks), False
@@ -132,6 +134,8 @@ def _exemplar(
 ) -> tuple[str, bool]:
     scene = scenes.scene_of(question, fragments, Draws("scene", key))
     draws = collapse.drawn(dials.collapse, question, "exemplar", key)
+    if question.control:
+        return plain.conversation(scene, draws).as_json(), False
     kind = _kind(key, dials)
     if kind == "near_copy":
         return flaws.near_copy(scene, fragments, draws).as_json(), False

@@ -52,14 +52,19 @@ def first_fitting(offered: Sequence[Variant], draws: Draws, slots: Mapping[str, 
 
 
 def scene_of(question: Question, fragments: Fragments, draws: Draws) -> Scene:
-    """The scene that a situation tells: its case by the topic named in it, its other person likewise."""
+    """The scene that a situation tells: its case by the topic named in it, its other person likewise.
+
+    What the situation leaves open, the conversation may tell, where there is one already.
+    """
     facet = fragments.facet(question.facet)
-    told = question.situation.casefold()
+    told, said = question.situation.casefold(), question.conversation.casefold()
     cases = facet.cases_of(question.levels.get("domain"))
     named = [case for case in cases if case["topic"].casefold() in told]
+    named = named or [case for case in cases if case["topic"].casefold() in said]
     case = max(named, key=lambda case: len(case["topic"])) if named else draws.pick(cases)
     pairs = fragments.axes.pairs_of(question.levels.get("relationship"))
     met = [pair for pair in pairs if their_other(pair).casefold() in told]
+    met = met or [pair for pair in pairs if pair.other.casefold() in said]
     pair = max(met, key=lambda pair: len(pair.your_other)) if met else draws.pick(pairs)
     return Scene(facet, fragments.axes, question.levels, case, pair)
 
