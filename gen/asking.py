@@ -18,7 +18,7 @@ from .ledger import Ledger
 from .memory import lend
 from .sending import Crew, Kind, Office, Sending, Use
 from .stopping import StopSignal as StopSignal
-from .teachers.base import Ask, Metered, Outcome, Teacher
+from .teachers.base import Ask, Metered, Outcome, Stoppable, Teacher
 
 LOOKED_UP = 100
 """Asks that are made and looked for in the ledger at once: so many texts lie ready, beside those in flight."""
@@ -60,6 +60,8 @@ class Asker:
         for teacher in teachers.values():
             if isinstance(teacher, Metered):
                 teacher.meter(budget.again)
+            if isinstance(teacher, Stoppable):
+                teacher.heed(lambda: self._stop.is_set)
         lend(teachers.values(), ledger, on_event)
 
     def tell(self, event: Event) -> None:

@@ -133,14 +133,19 @@ class Budget:
 
     def settle(self, ask: Ask, outcome: Outcome) -> Charge:
         """Releases the hold and counts what the reply used; the worst case where that is unknown."""
-        hold = self._holds.pop(ask.id)
-        self._held_tokens -= hold.tokens + hold.lost_tokens
-        self._held_microusd -= hold.microusd + hold.lost_microusd
+        hold = self.release(ask)
         charge = self._charge(ask, outcome, hold)
         self._tokens += charge.counted_tokens
         self._microusd += charge.counted_microusd
         self._use(charge)
         return charge
+
+    def release(self, ask: Ask) -> _Hold:
+        """Gives back what was held for `ask`, of which nothing is counted."""
+        hold = self._holds.pop(ask.id)
+        self._held_tokens -= hold.tokens + hold.lost_tokens
+        self._held_microusd -= hold.microusd + hold.lost_microusd
+        return hold
 
     def replay(self, charge: Charge) -> None:
         """Counts a reply from the ledger as used by this run; it is among what was spent already.

@@ -144,6 +144,9 @@ class Sending:
         ask = self._waiting.pop(outcome.ask_id, None)
         if ask is None:
             raise self._broken(f"gave an outcome for {outcome.ask_id!r}, which it was not asked, or twice")
+        if outcome.failure == "unasked":
+            self._let_go(ask)
+            return
         entry = (ask, outcome, self._office.budget.settle(ask, outcome))
         self._crew.in_flight -= 1
         self._crew.settled.set()
@@ -159,6 +162,15 @@ class Sending:
         self._arrived.extend(self._held)
         self._held.clear()
         self._news.set()
+
+    def _let_go(self, ask: Ask) -> None:
+        """Of an ask that the teacher gave up because of a stop nothing is kept, and nothing was paid."""
+        if not self._office.stop.is_set:
+            raise self._broken(f"left {ask.id!r} unasked, and nobody had told it to stop")
+        self._office.budget.release(ask)
+        self._crew.in_flight -= 1
+        self._crew.settled.set()
+        self._slots.release()
 
     def _expect_all(self) -> None:
         """Only the budget and a stop may leave an ask unanswered."""

@@ -14,7 +14,8 @@ _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 Purpose = Literal[
     "scenario", "exemplar", "critique", "revision", "level", "evidence", "hollow", "violating", "over_done"
 ]
-Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken"]
+Failure = Literal["refused", "unreachable", "timeout", "bad_request", "empty", "broken", "unasked"]
+"""`unasked` is what a `Stoppable` teacher gave up when the run was stopped; it is in no ledger, and is asked anew."""
 
 
 class Schema(dict[str, Any]):
@@ -132,6 +133,14 @@ class Metered(Protocol):
 
     def meter(self, again: Callable[[Ask], bool]) -> None:
         """`again` says whether the budget holds one more try of an ask, and counts the one before."""
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A teacher whose asks may wait for long before a try: told to stop, it gives up those that cost nothing yet."""
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        """`stopped` says whether the run was told to stop; only then may an outcome be `unasked`."""
 
 
 @runtime_checkable

@@ -30,17 +30,15 @@ from .causes import (
     seconds_asked,
 )
 from .pace import DENIED, heals, retrying
-from .rates import Rates
+from .rates import Rates, estimated_tokens
 from .readings import count, failed_generation, field, outcome_of
-from .troubles import Ending, Silence, lasting
-from .wire import LIMITS, Wire, decoded, encoded
+from .troubles import Ending, Silence, UnaskedError, lasting
+from .wire import BLANK, LIMITS, Wire, decoded, encoded
 
 if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
-BLANK = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before a reply's JSON: a byte order mark among it, as some servers write."""
 NO_KEY = "none"  # a server of one's own needs no key, but the protocol wants the header
 
 
@@ -53,6 +51,7 @@ class _Course:
     has_failed: bool = False
     started: float = dataclass_field(default_factory=time.monotonic)
     requests: int = 0
+    may_be_billed: bool = False  # for a try that gave no reply
     latency_seconds: float | None = None
 
     @property
@@ -115,11 +114,16 @@ class Completions:
     again: Callable[[Ask], bool] = staticmethod(lambda _: True)
     """Whether the budget holds one more try of an ask whose last one may be billed; see `Metered`."""
 
+    stopped: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether the run was told to stop; see `Stoppable`."""
+
     async def one(self, ask: Ask) -> Outcome:
         """The outcome of one ask. Raises TeacherError where every other ask would meet the same."""
         course = _Course(ask, answered_before=self._answered)
         try:
             reply = await self._healed(course)
+        except UnaskedError:
+            return Outcome(ask_id=ask.id, failure="unasked", attempts=course.requests, seconds=course.elapsed)
         except SlowReplyError as error:
             return self._failure(course, "timeout", error)
         except openai.APIStatusError as error:
@@ -144,12 +148,12 @@ class Completions:
         async for attempt in retrying(
             attempts=self._settings.attempts,
             can_heal=can_heal,
-            affords=lambda error: not may_be_billed(error) or self.again(course.ask),
+            affords=lambda error: self._affords(course, error),
             seconds_asked=seconds_asked,
             counts=counts,
             deadline_seconds=self._settings.deadline_seconds,
             elapsed=lambda: course.elapsed,
-            sleep=self._ending.nap,
+            sleep=lambda seconds: self._wait(course, seconds),
         ):
             with attempt:
                 if failed is not None:  # the first one, as tenacity's own
@@ -157,6 +161,20 @@ class Completions:
                     raise first
                 return await self._in_a_form_it_takes(course)
         raise AssertionError("tenacity ends with a reply or the last error")
+
+    def _affords(self, course: _Course, error: BaseException) -> bool:
+        course.may_be_billed |= may_be_billed(error)
+        return not may_be_billed(error) or self.again(course.ask)
+
+    async def _wait(self, course: _Course, seconds: float) -> None:
+        await self._ending.nap(seconds, lambda: self.stopped() and not course.may_be_billed)
+        self._check(course)
+
+    def _check(self, course: _Course) -> None:
+        """Before a request: raises what ends the stream, or UnaskedError where the run was stopped."""
+        self._ending.check()
+        if self.stopped() and not course.may_be_billed:  # a try that may be billed is counted with its outcome
+            raise UnaskedError
 
     def _status(self, course: _Course, error: openai.APIStatusError) -> Outcome:
         """What an error with a status means for its ask. Raises TeacherError where others would meet the same."""
@@ -200,9 +218,9 @@ class Completions:
         ask, left = course.ask, max(1.0, self._settings.deadline_seconds - course.elapsed)
         seconds = min(self._settings.timeout_seconds, left)
         try:
-            estimate = _estimated_tokens(ask)
-            await self._rates.admit(estimate)
-            self._ending.check()
+            estimate = estimated_tokens(ask)
+            await self._rates.admit(estimate, sleep=lambda seconds: self._wait(course, seconds))
+            self._check(course)
             slot.started = time.monotonic()
             async with asyncio.timeout(seconds):
                 reply = await self._request(ask, fields)
@@ -326,8 +344,3 @@ class Completions:
         """The provider's own words, or what lies below a bare connection error; never the key."""
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
         return redacted(str(cause or "") or str(error), key=self._key)
-
-
-def _estimated_tokens(ask: Ask) -> int:
-    """About four bytes a token, and the whole room for the reply, as providers reckon before they answer."""
-    return sum(len(m.content) for m in ask.messages) // 4 + ask.sampling.max_tokens

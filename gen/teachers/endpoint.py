@@ -41,6 +41,7 @@ class EndpointTeacher:
         self._client: Completions | None = None
         self._memory: Memory | None = None
         self._again: Callable[[Ask], bool] = lambda _: True
+        self._stopped: Callable[[], bool] = lambda: False
 
     def remember_in(self, memory: Memory) -> None:
         """What the endpoint takes is noted in `memory`, and looked up there when it is connected to."""
@@ -48,6 +49,9 @@ class EndpointTeacher:
 
     def meter(self, again: Callable[[Ask], bool]) -> None:
         self._again = again
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        self._stopped = stopped
 
     @property
     def model(self) -> str:
@@ -89,6 +93,7 @@ class EndpointTeacher:
                 memory=self._memory,
             )
             self._client.again = self._again
+            self._client.stopped = self._stopped
         return self._client
 
     async def close(self) -> None:

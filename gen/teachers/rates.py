@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from .base import Ask
+
 ROUNDING = 1e-6  # what was waited for to the second is there, whatever the last bit of a float says
 BURST_SECONDS = 1.0
 """So much of a minute's allowance may be used at once: providers count in windows shorter than a minute."""
@@ -45,6 +47,11 @@ def seconds_until_reset(value: str) -> float | None:
         return max(0.0, float(value))
     except ValueError:
         return None
+
+
+def estimated_tokens(ask: Ask) -> int:
+    """About four bytes a token, and the whole room for the reply, as providers reckon before they answer."""
+    return sum(len(m.content) for m in ask.messages) // 4 + ask.sampling.max_tokens
 
 
 @dataclass
@@ -85,10 +92,10 @@ class Rates:
         self._requests = _Bucket(self.requests_per_minute) if self.requests_per_minute else None
         self._tokens = _Bucket(self.tokens_per_minute) if self.tokens_per_minute else None
 
-    async def admit(self, tokens: int) -> None:
-        """Waits until one more request of about so many tokens may be sent."""
+    async def admit(self, tokens: int, *, sleep: Callable[[float], Awaitable[None]] | None = None) -> None:
+        """Waits until one more request of about so many tokens may be sent; `sleep` may end that by raising."""
         while (seconds := self._wait(tokens)) > 0:
-            await self.sleep(seconds)
+            await (sleep or self.sleep)(seconds)
 
     def _wait(self, tokens: int) -> float:
         now = self.clock()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from ..errors import TeacherError
@@ -15,6 +16,14 @@ UNANSWERED = 3
 
 UNANSWERED_AT_FIRST = 9
 """Before the first reply: one more than whoever asks needs to find that the setup is wrong (`UNPROVEN` in asking)."""
+
+
+POLL_SECONDS = 0.5
+"""So often whoever waits for another try looks whether the run was told to stop."""
+
+
+class UnaskedError(Exception):
+    """An ask that is given up before its next try, because the run was told to stop; nobody is paid for it yet."""
 
 
 @dataclass
@@ -35,11 +44,14 @@ class Ending:
         if self._trouble is not None:
             raise self._trouble
 
-    async def nap(self, seconds: float) -> None:
-        """The wait before another try, cut short where there will be none."""
-        try:
-            await asyncio.wait_for(self._news.wait(), seconds)
-        except TimeoutError:
+    async def nap(self, seconds: float, given_up: Callable[[], bool]) -> None:
+        """The wait before a try, cut short where there will be none: by trouble, or because the ask is `given_up`."""
+        until = time.monotonic() + seconds
+        while not given_up() and (left := until - time.monotonic()) > 0:
+            try:
+                await asyncio.wait_for(self._news.wait(), min(left, POLL_SECONDS))
+            except TimeoutError:
+                continue
             return
 
 

@@ -23,6 +23,8 @@ from ..errors import TeacherError
 
 LIMITS = "limits"
 """Of a response's extensions: its headers `x-ratelimit-*` as a dict, names in lower case; mostly there are none."""
+BLANK = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before a reply's JSON: a byte order mark among it, as some servers write."""
 LONGEST_HEADER_BYTES = 1 << 16  # aiohttp's own 8,190 would lose a paid reply for a gateway's long cookie
 KEEPALIVE_SECONDS = 5.0  # as httpx2: many servers close an idle connection soon after
 
