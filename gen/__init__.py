@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         exact_bound,
         high_probability_selection,
     )
+    from .judge_check import FacetCheck, JudgeCheck, check_judge
     from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
     from .recipe import Rubric
@@ -54,7 +55,9 @@ __all__ = [
     "DamageError",
     "Drill",
     "Event",
+    "FacetCheck",
     "InterruptedRunError",
+    "JudgeCheck",
     "LockedError",
     "Message",
     "MissingExtraError",
@@ -80,6 +83,7 @@ __all__ = [
     "alternative_annotator_test",
     "betting_bound",
     "calibrate",
+    "check_judge",
     "conformal_selection",
     "corpus_rate",
     "covering_plan",
@@ -101,6 +105,7 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("Plan", "plan"), "ahead"),
+    **dict.fromkeys(("FacetCheck", "JudgeCheck", "check_judge"), "judge_check"),
     **dict.fromkeys(("Trust", "Trusted", "trust"), "judge_trust"),
     **dict.fromkeys(("Calibrated", "calibrate"), "calibration"),
     **dict.fromkeys(("alternative_annotator_test", "krippendorff_alpha", "weighted_kappa"), "agreement"),

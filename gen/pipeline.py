@@ -27,6 +27,7 @@ from .deficits import Tally
 from .drafts import Novelty, card, exemplar_prompt_text, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
 from .frozen import freeze
+from .judge_facts import judge_facts
 from .judgements import judge_drafts
 from .ledger import Ledger
 from .measured import TOLD, measured_facts
@@ -100,7 +101,7 @@ async def run(
         **twins.tables,
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
-    facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts
+    facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts | judge_facts(recipe, models, ledger)
     release = write_release(
         output,
         recipe,

@@ -109,6 +109,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.phrases",
         "gen.teachers.rehearsal.slip_words",
         "gen.teachers.wire",
+        "gen.variations",
     ),
     (
         "gen.agreement",
@@ -123,6 +124,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.pace",
         "gen.teachers.readings",
         "gen.teachers.rehearsal.journal",
+        "gen.teachers.rehearsal.judge_faults",
         "gen.teachers.rehearsal.questions",
         "gen.teachers.troubles",
         "gen.text",
@@ -160,6 +162,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.faults",
         "gen.teachers.rehearsal.rungs",
         "gen.teachers.rehearsal.writer",
+        "gen.validity",
     ),
     (
         "gen.budget",
@@ -228,6 +231,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.breadth_report",
         "gen.frozen",
         "gen.init",
+        "gen.judge_marks",
         "gen.judge_trust",
         "gen.label_desk",
         "gen.teachers",
@@ -251,7 +255,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     (
         "gen.descent",
-        "gen.judge_command",
+        "gen.judge_facts",
         "gen.measured",
         "gen.rounds",
         "gen.view",
@@ -261,13 +265,21 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.ahead",
         "gen.api",
         "gen.drilling",
+        "gen.judge_texts",
         "gen.standing",
     ),
     (
-        "gen",
         "gen.drill_report",
+        "gen.judgings",
         "gen.refresh",
     ),
+    ("gen.validity_tests",),
+    ("gen.judge_check",),
+    (
+        "gen",
+        "gen.judge_check_report",
+    ),
+    ("gen.judge_command",),
     ("gen.cli",),
 )
 

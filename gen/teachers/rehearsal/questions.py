@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..base import Message, Purpose
 
@@ -18,6 +18,7 @@ _EXCHANGES = re.compile(r"exactly (\d+) exchanges?")
 _LENGTH = re.compile(r"about (\d+) words in (\d+) paragraphs?")
 _TAIL = re.compile(r"with a probability below (\d*\.?\d+)")
 _SHOT = re.compile(r"^---$", re.MULTILINE)
+_UNCALLED = "must not call for"  # in a question for control, of the value
 _MARKED = "[because]"  # in the instructions: the reply is plain text with marked turns
 _FACET_LINE = re.compile(r"^facet: *(.+?) *$", re.MULTILINE)
 _TURN = re.compile(r"^\[(user|assistant|system)\] ?", re.MULTILINE)
@@ -44,6 +45,7 @@ class Question:
     words: int | None = None  # of the answer that is wanted
     paragraphs: int | None = None
     items: tuple[str, ...] = ()  # evidence items that are offered
+    downwards: bool = False  # a judge is shown the levels from the highest
     outside: str = ""  # what a judge is told besides rubric and conversation: words that are no data to it
 
 
@@ -69,7 +71,10 @@ def _read(text: str, *, prose: bool) -> Question | None:
     if conversation is not None:
         return _read_for_judge(conversation, rest)
     card, text = _cut(text, "card")
-    return None if card is None else _read_for_writer(card, text, prose=prose)
+    if card is None:
+        return None
+    question = _read_for_writer(card, text, prose=prose)
+    return replace(question, facet=None) if _UNCALLED in text else question
 
 
 def _read_for_judge(conversation: str, text: str) -> Question | None:
@@ -80,7 +85,10 @@ def _read_for_judge(conversation: str, text: str) -> Question | None:
         names = tuple(line.split(":", 1)[0].strip() for line in items.splitlines() if line.strip())
         return Question("evidence", facet=facet, conversation=conversation, items=names)
     levels, text = _cut(text, "levels")
-    return None if levels is None else Question("level", facet=facet, conversation=conversation, outside=text)
+    if levels is None:
+        return None
+    downwards = levels.lstrip()[:1] > levels.splitlines()[-1].lstrip()[:1] if levels else False
+    return Question("level", facet=facet, conversation=conversation, downwards=downwards, outside=text)
 
 
 def _read_for_rung(rung: Purpose, conversation: str, text: str) -> Question:
