@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -135,6 +135,7 @@ def _made(facts: Mapping[str, Any]) -> str:
     lines = [
         *_teachers(facts["models"]),
         f"- judge: `{judge['model']}` (family {judge['family']})" if judge else "- judge: none",
+        *_levels(facts.get("judges", ())),
         f"- rounds: {facts['rounds']}",
         f"- replies in the ledger: {cost['replies']} ({cost['failures']} final failures), "
         f"{cost['prompt_tokens'] + cost['completion_tokens']} tokens, cost {usd}" + _cache_words(cost),
@@ -148,6 +149,15 @@ def _cache_words(cost: Mapping[str, Any]) -> str:
     """The share of the prompts that came from a cache, where the provider tells it."""
     share = cost.get("cached_share")
     return "" if share is None else f"; {share:.0%} of the prompt tokens came from the provider's cache"
+
+
+def _levels(judges: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How each judge's levels came about."""
+    return [
+        f"- levels of `{judge['model']}`: {judge['logprobs']} by the log-probabilities of the digit, "
+        f"{judge['samples']} by what it wrote; {judge['unscored']} texts without one"
+        for judge in judges
+    ]
 
 
 def _teachers(models: Mapping[str, Any]) -> list[str]:

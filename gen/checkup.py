@@ -182,8 +182,8 @@ async def _asked(
         return replace(known, problem=f"{outcome.failure}: {outcome.detail}", do=do)
     known = replace(known, reachable=True, readable=_is_readable(outcome))
     if not isinstance(teacher, EndpointTeacher):
-        promised = "json_schema" if teacher.model.startswith("vllm:") else "text"
-        return replace(known, structured=promised, logprobs=False, n=False)
+        is_engine = teacher.model.startswith("vllm:")
+        return replace(known, structured="json_schema" if is_engine else "text", logprobs=is_engine, n=False)
     client = teacher.connect()
     return replace(
         known,

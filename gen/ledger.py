@@ -12,6 +12,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -76,11 +77,11 @@ class Ledger:
         self.begin_many(entries)()
 
     def begin_many(self, entries: Iterable[tuple[Ask, Outcome, Charge]]) -> Callable[[], None]:
-        """`put_many` in two steps: the outcomes are written, and what is returned commits them, once, in any thread.
+        """`put_many` in two steps: the outcomes are written, and what is returned commits them, in any thread.
 
         Writing takes microseconds and the interpreter, committing waits for the disk. A thread that wrote row by row
         would have to win the interpreter back from a busy event loop for every row. Until the commit has ended no
-        other call of this ledger goes on.
+        other call of this ledger goes on; called again, it does nothing.
         """
         rows = [row_of(ask, outcome, charge) for ask, outcome, charge in entries]
         self._lock.acquire()
@@ -91,9 +92,13 @@ class Ledger:
         except BaseException:
             self._lock.release()
             raise
-        return self._commit
+        return partial(self._commit, [True])
 
-    def _commit(self) -> None:
+    def _commit(self, is_open: list[bool]) -> None:
+        try:
+            is_open.pop()
+        except IndexError:  # whoever took it up before has committed, and the lock may be another's by now
+            return
         try:
             with self._guarded(), self._rolled_back():
                 self._db.execute("COMMIT")  # on a full disk this is what fails

@@ -43,11 +43,11 @@ _Z = f"{_INVISIBLE}*"
 _BLANK, _SPACE = rf"[ \n{_INVISIBLE}]*", f"[ {_INVISIBLE}]*"
 
 
-class _Folding(dict[int, str]):
-    """Code point -> the one character that it is read as; found out as each is met."""
+class _Folding(dict[str, str]):
+    """Character -> the one that it is read as; found out as each is met."""
 
-    def __missing__(self, code: int) -> str:
-        self[code] = folded = _folded(chr(code))
+    def __missing__(self, char: str) -> str:
+        self[char] = folded = _folded(char)
         return folded
 
 
@@ -75,33 +75,49 @@ def _any_of(words: tuple[str, ...]) -> str:
     return "|".join(_Z.join(map(re.escape, word)) for word in words)
 
 
-_MARK = re.compile(
-    "|".join(
+_TAG = re.compile(
+    "<(?="
+    + "|".join(
         (
-            rf"<(?={_BLANK}/{_BLANK}(?:{_any_of(TAGS)}){_Z}(?![\w-]))",
-            rf"<(?={_BLANK}(?:{_any_of(TAGS)}){_Z}(?:[ \n/][^<>]*)?>)",
-            rf"<(?={_Z}\|[^<>|\n]{{1,40}}\|{_Z}>)",
-            rf"<(?={_SPACE}/?{_SPACE}(?:{_any_of(_CONTROL)}){_Z}>)",
-            rf"\[(?={_SPACE}/?{_SPACE}(?:{_any_of(_BRACKETED)}){_SPACE}\])",
-            rf"(?:\A|(?<=\n)){_Z}\[(?={_SPACE}(?:{_any_of(ROLES)}){_SPACE}\])",
-            rf"(?:\A|(?<=\n)){_SPACE}\[(?={_SPACE}(?:{_any_of(ROLES)}){_SPACE}\]{_SPACE}(?:\n|\Z))",  # indented, alone
+            rf"{_BLANK}/{_BLANK}(?:{_any_of(TAGS)}){_Z}(?![\w-])",
+            rf"{_BLANK}(?:{_any_of(TAGS)}){_Z}(?:[ \n/][^<>]*)?>",
+            rf"{_Z}\|[^<>|\n]{{1,40}}\|{_Z}>",
+            rf"{_SPACE}(?:/{_SPACE})?(?:{_any_of(_CONTROL)}){_Z}>",
         )
     )
+    + ")"
 )
+_BRACKET = re.compile(rf"\[(?={_SPACE}(?:/{_SPACE})?(?:{_any_of(_BRACKETED)}){_SPACE}\])")
+_ROLE = re.compile(rf"\[(?={_SPACE}(?:{_any_of(ROLES)}){_SPACE}\](?P<alone>{_SPACE}(?:\n|\Z))?)")
+_PLAIN = re.compile(r"[\n -~]*")  # of which the small letters are all that folding makes
 _OPENER = re.compile("[" + re.escape(OPENERS) + "]")
 _NOT_IN_A_ROLE = re.compile(r"[^\w-]")
 
 
 def quoted(text: str) -> str:
     """`text`, of the same length, with every mark of a frame of ours neutralised; all else as it is."""
-    if not _OPENER.search(text):
+    if not (_OPENER.search(text) if not text.isascii() else "<" in text or "[" in text):
         return text
-    letters: list[str] | None = None
-    for found in _MARK.finditer(text.translate(_FOLDING)):
-        letters = letters if letters is not None else list(text)
-        place = found.end() - 1
-        letters[place] = "‹" if found[0][-1] == "<" else "［"
-    return text if letters is None else "".join(letters)
+    folded = text.lower() if _PLAIN.fullmatch(text) else "".join(map(_FOLDING.__getitem__, text))
+    places = dict.fromkeys((found.start() for found in _TAG.finditer(folded)), "‹")
+    places |= dict.fromkeys((found.start() for found in _BRACKET.finditer(folded)), "［")
+    places |= dict.fromkeys((found.start() for found in _ROLE.finditer(folded) if _begins_a_turn(folded, found)), "［")
+    if not places:
+        return text
+    letters = list(text)
+    for place, neutral in places.items():
+        letters[place] = neutral
+    return "".join(letters)
+
+
+def _begins_a_turn(folded: str, mark: re.Match[str]) -> bool:
+    """At the start of a line; or indented, if nothing else stands on it."""
+    place = mark.start()
+    while place and folded[place - 1] in (" ", _INVISIBLE):
+        place -= 1
+    if place and folded[place - 1] != "\n":
+        return False
+    return mark["alone"] is not None or " " not in folded[place : mark.start()]
 
 
 def quoted_role(role: str) -> str:

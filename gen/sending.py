@@ -193,8 +193,13 @@ class Sending:
             group, self._arrived = self._arrived, []
             if not group:
                 continue
-            commit = asyncio.get_running_loop().run_in_executor(None, self._office.ledger.begin_many(group))
-            await asyncio.shield(commit)  # which ends in any case, or the ledger would stay locked
+            commit = self._office.ledger.begin_many(group)
+            try:
+                committed = asyncio.get_running_loop().run_in_executor(None, commit)
+            except RuntimeError:  # there is no thread to be had, as at the interpreter's end
+                commit()
+            else:
+                await asyncio.shield(committed)  # which ends in any case, or the ledger would stay locked
             self._answered += len(group)
             for ask, _, _ in group:
                 if ask.id not in self._slotless:

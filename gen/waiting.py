@@ -17,6 +17,8 @@ POLL_SECONDS = 0.1
 COLLECTED_AFTER = 20_000
 """Objects that may be made before Python looks for circles among them: 700, its own number, are a few asks, hardly one
 of which leaves a circle, and a seventh of an ask's processor time went into looking."""
+_before: list[int] = []  # for each run under way, in whatever thread, the threshold of before the first of them
+_counting = threading.Lock()
 
 
 def wait(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
@@ -31,13 +33,18 @@ def wait(work: Coroutine[Any, Any, T], stop: StopSignal) -> T:
 
 @contextmanager
 def _seldom_collected() -> Iterator[None]:
-    """As the process had it afterwards, and never sooner than it had it: 0 stands for never."""
-    first, *others = gc.get_threshold()
-    gc.set_threshold(first and max(first, COLLECTED_AFTER), *others)
+    """After the last of the runs as the process had it before the first, and never sooner than that: 0 is never."""
+    with _counting:
+        first, *others = gc.get_threshold()
+        _before.append(_before[0] if _before else first)
+        gc.set_threshold(first and max(first, COLLECTED_AFTER), *others)
     try:
         yield
     finally:
-        gc.set_threshold(first, *others)
+        with _counting:
+            own = _before.pop()
+            if not _before:
+                gc.set_threshold(own, *others)
 
 
 def _in_a_loop() -> bool:

@@ -108,7 +108,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.draws",
         "gen.teachers.rehearsal.phrases",
         "gen.teachers.rehearsal.slip_words",
-        "gen.teachers.wire",
         "gen.variations",
     ),
     (
@@ -127,6 +126,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.judge_faults",
         "gen.teachers.rehearsal.questions",
         "gen.teachers.troubles",
+        "gen.teachers.wire",
         "gen.text",
         "gen.variety",
     ),
@@ -147,7 +147,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.staff",
         "gen.teachers.causes",
         "gen.teachers.rehearsal.collapse",
-        "gen.teachers.rehearsal.judge",
         "gen.teachers.rehearsal.scenes",
         "gen.teachers.rehearsal.weather",
         "gen.tuples",
@@ -180,6 +179,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.composed",
         "gen.teachers.rehearsal.critic",
         "gen.teachers.rehearsal.flaws",
+        "gen.teachers.rehearsal.plain",
         "gen.tics",
     ),
     (
@@ -189,6 +189,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.sending",
         "gen.teachers.endpoint",
         "gen.teachers.rehearsal.copies",
+        "gen.teachers.rehearsal.judge",
     ),
     (
         "gen.asking",

@@ -7,6 +7,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,30 @@ def test_a_commit_that_fails_stops_the_run_and_loses_nothing_before_it(
         assert (kept > 0) == (room > 0)
         assert kept <= len(teacher.taken) <= kept + 2 * concurrency
         assert teacher.in_flight == 0
+
+
+def test_without_a_thread_for_it_the_commit_is_made_all_the_same(ledger: Ledger) -> None:
+    """As when the interpreter is shut down around a run in a thread of its own: no lock is left behind."""
+
+    async def work() -> dict[str, Outcome]:
+        gone = ThreadPoolExecutor(1)
+        gone.shutdown()
+        asyncio.get_running_loop().set_default_executor(gone)
+        return await asyncio.wait_for(asker(ledger, Live(at_once), concurrency=2).answers(asks(20)), 20)
+
+    assert len(asyncio.run(work())) == 20
+    assert ledger.spent().replies == 20
+
+
+def test_a_commit_that_is_called_twice_leaves_the_next_one_alone(ledger: Ledger) -> None:
+    first, second = asks(2)
+    commit = ledger.begin_many([(first, reply(first), FREE)])
+    commit()
+    following = ledger.begin_many([(second, reply(second), FREE)])
+    commit()
+    assert ledger._lock.locked()
+    following()
+    assert ledger.spent().replies == 2
 
 
 def test_a_listener_that_raises_ends_the_run_with_its_error(ledger: Ledger) -> None:

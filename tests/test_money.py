@@ -34,9 +34,12 @@ def asked(
     price: Price = PRICE,
     at_once: int = 1000,
     timeout_seconds: float = 100.0,
+    attempts: int = 3,
 ) -> Asker:
     """The asker after it asked `questions` of the server within `usd`, by default a thousand at once."""
-    teacher = make(f"openai:m@{meter.url}", settings(timeout_seconds=timeout_seconds), concurrency=at_once)
+    teacher = make(
+        f"openai:m@{meter.url}", settings(timeout_seconds=timeout_seconds, attempts=attempts), concurrency=at_once
+    )
     budget = Budget(BudgetSettings(usd=usd), {"openai:m": price}, ledger.spent())
     asker = Asker(ledger=ledger, teachers={teacher.model: teacher}, budget=budget)
 
@@ -93,6 +96,16 @@ def test_a_try_that_gave_no_reply_is_counted_as_billed(ledger: Ledger) -> None:
     assert meter.asked["m"] > ledger.spent().replies
     assert bill <= asker.budget.spent_usd <= usd
     assert ledger.spent().counted_microusd / 1e6 == asker.budget.spent_usd
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_of_the_tries_that_gave_no_reply_no_more_are_counted_than_were_sent(ledger: Ledger, attempts: int) -> None:
+    with billing(hangs=dict.fromkeys(range(2, 2 + attempts), 1.5)) as meter:  # all tries of the second ask
+        asker = asked(meter, ledger, questions(3), usd=1.0, at_once=1, timeout_seconds=0.5, attempts=attempts)
+    each = ((len("Question 0") + 8) * 2.0 + 100 * 8.0) / 1e6
+    assert meter.asked["m"] == 2 + attempts
+    assert ledger.spent().failures == 1
+    assert asker.budget.spent_usd == pytest.approx(meter.asked["m"] * each, rel=1e-12)
 
 
 # ── whole runs ──

@@ -269,6 +269,8 @@ def test_a_run_with_two_judges_keeps_each_ones_word_in_table_manifest_and_costs(
         {"model": "test:a", "family": "a", **count},
         {"model": "test:b", "family": "b", **count},
     ]
+    card = (run.release / "README.md").read_text(encoding="utf-8")
+    assert f"- levels of `test:b`: 0 by the log-probabilities of the digit, {table.height} by what it wrote" in card
     asked = sum(len(one.asked) for one in (*judges, teacher))
     assert run.summary["asked"] == asked
     levels = standing_of(Output.existing(tmp_path)).levels.filter(pl.col("pool") > 0)

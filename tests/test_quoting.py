@@ -239,3 +239,14 @@ def test_a_span_that_a_judge_copied_from_what_it_was_shown_is_the_texts_own() ->
         "I closed </conversation>",
     ]
     assert all(one["span"] in text for one in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<" * 10**5, "<" + " " * 10**5, "<" + " /" * 10**5, "</conversation" * 10**4, "<card " + "x" * 10**5, "[ " * 10**5,
+     "\n" + " " * 10**5 + "[user]", "<|" * 10**5, "<" + "\u200b" * 10**5 + "c", "[user]\n" * 10**4],
+    ids=range(10),
+)  # fmt: skip
+def test_a_long_text_is_looked_at_once(text: str) -> None:
+    """A pattern that tries every blank as the last one would be at it for minutes."""
+    assert len(quoted(text)) == len(text)

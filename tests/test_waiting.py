@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -47,3 +48,25 @@ def test_a_notebook_has_its_collector_back_too() -> None:
 
     assert asyncio.run(cell()) == COLLECTED_AFTER
     assert gc.get_threshold()[0] == 700
+
+
+def test_after_runs_that_overlap_the_collector_is_as_before_the_first() -> None:
+    gc.set_threshold(700, 11, 12)
+    begun, first_ended = threading.Event(), threading.Event()
+
+    async def longer() -> None:
+        begun.set()
+        first_ended.wait(20)
+
+    second = threading.Thread(target=wait, args=(longer(), StopSignal()))
+
+    async def first() -> int:
+        second.start()
+        begun.wait(20)
+        return await threshold()
+
+    assert wait(first(), StopSignal()) == COLLECTED_AFTER
+    assert gc.get_threshold()[0] == COLLECTED_AFTER  # the other one still goes on
+    first_ended.set()
+    second.join(20)
+    assert gc.get_threshold()[:2] == (700, 11)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from ..recipe import JudgeSettings, TeacherSettings
 
 OPENAI_URL = "https://api.openai.com/v1"
+BLANK = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before a reply's JSON: a byte order mark among it, as some servers write."""
 NO_KEY = "none"  # a server of one's own needs no key, but the protocol wants the header
 
 
@@ -141,7 +143,8 @@ class Completions:
             course.failed_once(self._answered)
         async for attempt in retrying(
             attempts=self._settings.attempts,
-            can_heal=lambda error: can_heal(error) and (not may_be_billed(error) or self.again(course.ask)),
+            can_heal=can_heal,
+            affords=lambda error: not may_be_billed(error) or self.again(course.ask),
             seconds_asked=seconds_asked,
             counts=counts,
             deadline_seconds=self._settings.deadline_seconds,
@@ -250,7 +253,7 @@ class Completions:
             options={"headers": {"Content-Type": "application/json"}, "idempotency_key": ask.id},
         )
         self._rates.heard(response.extensions[LIMITS])
-        if not response.content.lstrip()[:1] == b"{":
+        if not response.content.lstrip(BLANK)[:1] == b"{":
             raise NotACompletionError(f"not a chat completion but {response.text[:200]!r}")
         try:
             reply = decoded(response.content)

@@ -140,7 +140,7 @@ class _ServerSaysWhen(wait_base):
 
 
 class _Patience(stop_base):
-    """Stops after so many tries that count, and before a wait that would end past the deadline."""
+    """Stops after so many tries that count, before a wait that would end past the deadline, or one try too dear."""
 
     def __init__(
         self,
@@ -148,18 +148,22 @@ class _Patience(stop_base):
         deadline_seconds: float,
         counts: Callable[[BaseException], bool],
         elapsed: Callable[[], float] | None,
+        affords: Callable[[BaseException], bool],
     ) -> None:
         self._left = attempts
         self._deadline_seconds = deadline_seconds
         self._counts = counts
         self._elapsed = elapsed
+        self._affords = affords
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome is not None else None
         self._left -= error is None or self._counts(error)
         since = self._elapsed() if self._elapsed is not None else retry_state.seconds_since_start or 0.0
         elapsed = since + retry_state.upcoming_sleep
-        return self._left <= 0 or elapsed >= self._deadline_seconds
+        if self._left <= 0 or elapsed >= self._deadline_seconds:
+            return True
+        return error is not None and not self._affords(error)  # asked last: whoever says yes has paid for the try
 
 
 def retrying(
@@ -170,15 +174,17 @@ def retrying(
     counts: Callable[[BaseException], bool] = lambda _: True,
     deadline_seconds: float = math.inf,
     elapsed: Callable[[], float] | None = None,
+    affords: Callable[[BaseException], bool] = lambda _: True,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncRetrying:
     """tenacity's policy for one ask: only what can heal, at most `attempts` tries that count; then the last error.
 
-    `elapsed` gives the seconds since the ask began, where that was before this.
+    `elapsed` gives the seconds since the ask began, where that was before this. `affords` says whether one more try
+    after an error is paid for; it is asked only where there will be one.
     """
     return AsyncRetrying(
         sleep=sleep,
-        stop=_Patience(attempts, deadline_seconds, counts, elapsed),
+        stop=_Patience(attempts, deadline_seconds, counts, elapsed, affords),
         wait=_ServerSaysWhen(seconds_asked),
         retry=retry_if_exception(can_heal),
         reraise=True,

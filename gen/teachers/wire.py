@@ -8,6 +8,8 @@ orjson, in a tenth of the time.
 from __future__ import annotations
 
 import json
+import os
+import ssl
 from functools import cached_property
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -17,8 +19,11 @@ import aiohttp
 import httpx2
 import orjson
 
+from ..errors import TeacherError
+
 LIMITS = "limits"
 """Of a response's extensions: its headers `x-ratelimit-*` as a dict, names in lower case; mostly there are none."""
+LONGEST_HEADER_BYTES = 1 << 16  # aiohttp's own 8,190 would lose a paid reply for a gateway's long cookie
 KEEPALIVE_SECONDS = 5.0  # as httpx2: many servers close an idle connection soon after
 
 
@@ -49,20 +54,23 @@ class Wire(httpx2.AsyncClient):
     """
 
     def __init__(self, base_url: str) -> None:
+        """Raises TeacherError for a proxy, or a file of certificates, that cannot be used."""
         super().__init__(transport=_NoTransport(), trust_env=False, timeout=None)
-        self._base = base_url
+        self._proxy = proxy_of(base_url)
+        self._certificates = certificates() if urlsplit(base_url).scheme == "https" else True
         self._address: _Address | None = None
 
     @cached_property
     def _session(self) -> aiohttp.ClientSession:
         """Needs the running event loop, which there need not be yet when a client is made."""
-        certificates = httpx2.create_ssl_context() if urlsplit(self._base).scheme == "https" else True
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=certificates),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_SECONDS, ssl=self._certificates),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,  # httpx2's response does it
-            proxy=proxy_of(self._base),
+            proxy=self._proxy,
+            max_line_size=LONGEST_HEADER_BYTES,
+            max_field_size=LONGEST_HEADER_BYTES,
         )
 
     def build_request(self, method: str, url: Any, *, headers: Any = None, content: Any = None, **_: Any) -> Any:
@@ -85,7 +93,7 @@ class Wire(httpx2.AsyncClient):
         try:
             async with self._session.request(request.method, address.given[0], **sent) as response:
                 content = await response.read()
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:  # either way, nothing was sent
             raise httpx2.ConnectError(str(error)) from error
         except aiohttp.ClientError as error:
             raise httpx2.ReadError(str(error)) from error
@@ -101,16 +109,47 @@ class Wire(httpx2.AsyncClient):
 
     async def aclose(self) -> None:
         await super().aclose()
-        await self._session.close()
+        if "_session" in self.__dict__:
+            await self._session.close()
 
 
 def proxy_of(url: str) -> str | None:
-    """The proxy that the environment names for `url`, if any."""
+    """The address of the proxy that the environment names for `url`, if any; without a scheme it is one of HTTP.
+
+    Raises TeacherError for one of another kind, to which aiohttp would speak HTTP all the same.
+    """
     parts = urlsplit(url)
     if not parts.hostname or proxy_bypass(parts.hostname):
         return None
     proxies = getproxies()
-    return proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy is None:
+        return None
+    scheme, separator, _ = proxy.partition("://")
+    if not separator:
+        return f"http://{proxy}"
+    if scheme.lower() not in ("http", "https"):
+        raise TeacherError(
+            what=f"the environment names a proxy of the kind {scheme}:// for {parts.hostname}",
+            why="requests go by proxies of HTTP only; another kind would not understand a word",
+            do=f"name one with http:// in {parts.scheme}_proxy, or put {parts.hostname} into no_proxy",
+        )
+    return proxy
+
+
+def certificates() -> ssl.SSLContext:
+    """Of whom is trusted: the environment's SSL_CERT_FILE and SSL_CERT_DIR, else those that httpx2 brings.
+
+    Raises TeacherError where they cannot be read.
+    """
+    try:
+        return httpx2.create_ssl_context()
+    except OSError as error:
+        raise TeacherError(
+            what=f"the certificates in SSL_CERT_FILE ({os.environ.get('SSL_CERT_FILE')}) cannot be read: {error}",
+            why="without them no server can prove who it is",
+            do="name a file of certificates (PEM) in the environment variable SSL_CERT_FILE, or unset it",
+        ) from error
 
 
 def encoded(value: Any) -> bytes:

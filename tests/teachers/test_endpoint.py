@@ -565,6 +565,11 @@ def test_fields_of_other_types_are_left_out() -> None:
     assert (outcome.text, outcome.served_model, outcome.finish_reason) == ("Hi", None, None)
 
 
+def test_a_byte_order_mark_before_a_reply_does_not_lose_it() -> None:
+    outcome, server = outcome_of(body(b"\xef\xbb\xbf\r\n" + json.dumps(GOOD).encode()))
+    assert (outcome.text, len(server.log)) == ("Hello.", 1)
+
+
 def test_what_a_model_wrote_that_a_server_would_not_pass_on_is_a_reply() -> None:
     async def checked(_: Unruly, __: web.Request, ___: Any) -> web.Response:
         error = {"message": "Failed to generate JSON.", "code": "json_validate_failed", "failed_generation": '{"a": 1'}

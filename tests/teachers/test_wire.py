@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -13,6 +14,7 @@ import openai
 import pytest
 from aiohttp import web
 
+from thousandfold.gen.errors import TeacherError
 from thousandfold.gen.teachers.wire import Wire, proxy_of
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -140,3 +142,77 @@ def test_the_proxy_is_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy_of("http://api.example/v1") is None
     monkeypatch.setenv("all_proxy", "http://any.example:8080")
     assert proxy_of("http://api.example/v1") == "http://any.example:8080"
+
+
+def test_a_proxy_without_a_scheme_is_one_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        seen.append(f"{request.method} {request.raw_path}")
+        return web.Response(text="by the proxy")
+
+    async def sent() -> str:
+        async with serving(handle) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.removeprefix("http://").removesuffix("/v1"))
+            return (await post("http://models.example/v1", Wire("http://models.example/v1"))).text
+
+    assert asyncio.run(sent()) == "by the proxy"
+    assert seen == ["POST http://models.example/v1/chat/completions"]
+
+
+def test_a_proxy_that_speaks_no_http_is_refused_before_anything_is_sent_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:1080")
+    with pytest.raises(TeacherError, match="socks5"):
+        Wire("http://models.example/v1")
+    monkeypatch.setenv("no_proxy", "models.example")
+    Wire("http://models.example/v1")
+
+
+def test_a_proxy_that_opens_no_tunnel_is_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"CONNECT models.example:443")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async def sent() -> None:
+        async with await asyncio.start_server(refuse, "127.0.0.1", 0) as proxy:
+            monkeypatch.setenv("https_proxy", f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+            await post("https://models.example/v1", Wire("https://models.example/v1"))
+
+    with pytest.raises(openai.APIConnectionError) as caught:
+        asyncio.run(sent())
+    assert isinstance(caught.value.__cause__, httpx2.ConnectError)  # nothing was sent, and nothing may be billed
+    assert "407" in str(caught.value.__cause__)
+
+
+def test_a_reply_with_a_header_of_many_bytes_is_read() -> None:
+    async def handle(_: web.Request) -> web.Response:
+        return web.Response(text="{}", headers={"Content-Security-Policy": "x" * 20_000})
+
+    async def sent() -> bytes:
+        async with serving(handle) as url:
+            return (await post(url, Wire(url))).content
+
+    assert asyncio.run(sent()) == b"{}"
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_certificates_that_cannot_be_read_are_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "own.pem"
+    if content:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(TeacherError, match=r"own\.pem"):
+        Wire("https://models.example/v1")
+    Wire("http://models.example/v1")
+
+
+def test_what_was_never_used_is_closed_without_being_opened() -> None:
+    async def closed() -> bool:
+        wire = Wire("http://models.example/v1")
+        await wire.aclose()
+        return "_session" in vars(wire)
+
+    assert asyncio.run(closed()) is False

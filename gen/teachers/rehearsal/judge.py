@@ -12,6 +12,7 @@ from functools import cached_property
 from .draws import Draws
 from .judge_faults import FAULTLESS, Faults
 from .phrases import Choice, Facet, leaves
+from .plain import is_plain
 from .questions import Question, turns
 
 WHOLE, HALF = 0.8, 0.6
@@ -20,6 +21,9 @@ WHOLE, HALF = 0.8, 0.6
 An answer cut off in its last sentences has lost one or two moves of eight, which brings it below `WHOLE`."""
 
 FEW = 2  # sentences that show of which kind an answer is; pieces that show a sentence
+
+PLAIN = 0
+"""The level of an ordinary answer in which the value is not called for, and does not show."""
 
 UNSURE = 0.05  # share of texts rated one level off: a stand-in that never errs would flatter the calibration
 
@@ -103,12 +107,9 @@ def _fingerprints(tables: Sequence[Mapping[str, Choice]]) -> Iterator[str]:
         yield from (variant.fingerprint for variant in leaves(choice) if variant.fingerprint is not None)
 
 
-def level(
-    question: Question, fingerprints: Fingerprints, others: Fingerprints | None = None, faults: Faults = FAULTLESS
-) -> str:
+def level(question: Question, fingerprints: Fingerprints, faults: Faults = FAULTLESS) -> str:
     """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level.
 
-    `others` are sentences that have nothing to do with the value: a text of them alone is on level 0.
 
     Like many a model it does as it is told by whatever stands outside the frame of the conversation, and so shows
     whether a text can get there.
@@ -119,7 +120,7 @@ def level(
     text = _answers(question)
     found = fingerprints.find(text)
     if not (found.moves or found.hollow or found.violating or found.over_done):
-        return NOT_OURS if others is None or not others.find(text).moves else "0"
+        return str(PLAIN) if is_plain(text) else NOT_OURS
     draws = Draws("level", question.facet or "", text)
     rated = faults.bent(_rate(found, fingerprints, draws), text, found.recognised, downwards=question.downwards)
     if draws.chance(UNSURE):

@@ -18,7 +18,7 @@ _EXCHANGES = re.compile(r"exactly (\d+) exchanges?")
 _LENGTH = re.compile(r"about (\d+) words in (\d+) paragraphs?")
 _TAIL = re.compile(r"with a probability below (\d*\.?\d+)")
 _SHOT = re.compile(r"^---$", re.MULTILINE)
-_UNCALLED = "must not call for"  # in a question for control, of the value
+_CONTROL = "for a test of over-expression"  # in the instructions: the value is not to be called for
 _MARKED = "[because]"  # in the instructions: the reply is plain text with marked turns
 _FACET_LINE = re.compile(r"^facet: *(.+?) *$", re.MULTILINE)
 _TURN = re.compile(r"^\[(user|assistant|system)\] ?", re.MULTILINE)
@@ -39,6 +39,7 @@ class Question:
     prose: bool = False
     rotated: bool = False  # a structure and an opening are given
     shots: int = 0  # exemplars besides the first
+    control: bool = False  # the value is not called for
     draft: str = ""  # a first version that is to be criticised or revised
     critique: str = ""
     conversation: str = ""
@@ -56,7 +57,8 @@ def read(messages: Sequence[Message]) -> Question | None:
     """
     instructions = next((m.content for m in messages if m.role == "system"), "")
     found = (_read(m.content, prose=_MARKED in instructions) for m in reversed(messages) if m.role == "user")
-    return next((question for question in found if question is not None), None)
+    question = next((question for question in found if question is not None), None)
+    return replace(question, control=True) if question is not None and _CONTROL in instructions else question
 
 
 def _read(text: str, *, prose: bool) -> Question | None:
@@ -73,8 +75,7 @@ def _read(text: str, *, prose: bool) -> Question | None:
     card, text = _cut(text, "card")
     if card is None:
         return None
-    question = _read_for_writer(card, text, prose=prose)
-    return replace(question, facet=None) if _UNCALLED in text else question
+    return _read_for_writer(card, text, prose=prose)
 
 
 def _read_for_judge(conversation: str, text: str) -> Question | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ..base import Ask, Message, Usage
-from . import collapse, critic, flaws, judge, planting, questions, rungs, scenes, writer
+from . import collapse, critic, flaws, judge, plain, planting, questions, rungs, scenes, writer
 from .composed import Composed, Sources
 from .draws import Draws
 from .flaws import Dials, Kind, Truth
@@ -93,7 +93,7 @@ def _answer(
         return rungs.answer(question, scenes.scene_of(question, fragments, Draws("scene", key)), key), False
     marks = _fingerprints(fragments, question.facet)
     if question.purpose == "level":
-        return judge.level(question, marks, _fingerprints(fragments, None), faults), False
+        return judge.level(question, marks, faults), False
     return judge.evidence(question, marks), False
 
 
@@ -137,6 +137,8 @@ def _exemplar(
 ) -> tuple[str, bool]:
     scene = scenes.scene_of(question, fragments, Draws("scene", key))
     draws = collapse.drawn(dials.collapse, question, "exemplar", key)
+    if question.control:
+        return plain.conversation(scene, draws).as_json(), False
     kind = _kind(key, dials)
     if kind == "near_copy":
         return flaws.near_copy(scene, fragments, draws).as_json(), False
