@@ -31,6 +31,8 @@ from .validity import Finding
 from .validity_tests import findings_of
 from .waiting import wait
 
+WHOLE_REHEARSAL = "rehearsal:hollow=0&near_copy=0&cut_off=0"
+
 
 @dataclass(frozen=True)
 class FacetCheck:
@@ -75,6 +77,7 @@ class JudgeCheck:
     facets: tuple[FacetCheck, ...]
     asked: int
     replayed: int
+    notes: tuple[str, ...] = ()
 
     @property
     def may_filter(self) -> bool:
@@ -87,6 +90,7 @@ class JudgeCheck:
             "may_filter": self.may_filter,
             "asked": self.asked,
             "replayed": self.replayed,
+            "notes": list(self.notes),
             "facets": [facet.as_dict() for facet in self.facets],
             "exit": 0 if self.may_filter else 1,
         }
@@ -113,6 +117,11 @@ def check_judge(
     the budget ends before the check does; else what asking raises. Of these nothing is noted.
     """
     loaded = load_with(recipe, options, names)
+    notes = []
+    if not options.get("teacher") and all(one.model == "rehearsal" for one in loaded.teachers):
+        options = {**options, "teacher": WHOLE_REHEARSAL}
+        loaded = load_with(recipe, options, names)
+        notes.append(f"the ladders are written by {WHOLE_REHEARSAL}: plain rehearsal plants flaws in genuine answers")
     facets = _facets(loaded, facet)
     if isinstance(contexts, bool) or not isinstance(contexts, int) or contexts < LEAST_CONTEXTS:
         raise RecipeError(
@@ -147,6 +156,7 @@ def check_judge(
             ),
             asked=told.asked,
             replayed=told.replayed,
+            notes=tuple(notes),
         )
         _note(ledger, checked)
     return checked

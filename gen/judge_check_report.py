@@ -29,6 +29,7 @@ LEGEND = (
 def check_report(checked: JudgeCheck) -> Iterator[RenderableType]:
     """The judge, a table for each value, and the outcome."""
     yield Text(f"judge {on_screen(checked.judge)}: asked {checked.asked}, replayed {checked.replayed}")
+    yield from (Text(on_screen(note)) for note in checked.notes)
     for facet in checked.facets:
         yield Text("")
         yield Text(f"{on_screen(facet.facet)}: {_outcome(facet)}", style="bold")
@@ -42,7 +43,7 @@ def check_report(checked: JudgeCheck) -> Iterator[RenderableType]:
 def _table(facet: FacetCheck) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("test", no_wrap=True)
-    table.add_column("on", no_wrap=True)
+    table.add_column("tried on", no_wrap=True)
     for name in ("n", "measured", "bound", "limit"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)

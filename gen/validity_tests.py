@@ -159,7 +159,7 @@ def _invariance(levels: dict[str, Floats]) -> Iterator[Finding]:
         ("markdown", None, "as a list with a heading", "does markup alone move it?"),
         (OTHER_NAMES, USUAL_NAMES, "a name of another language", "does the person's name move it?"),
         (DOWNWARDS, None, DOWNWARDS, "does the order of the levels move it?"),
-        (REWORDED, None, "the rubric asked in other words", "do our own words move it?"),
+        (REWORDED, None, "asked in other words", "do our own words move it?"),
     )
     for changed, base, name, asks in tests:
         after = _both(levels, changed)

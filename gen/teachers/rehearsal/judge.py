@@ -20,6 +20,7 @@ WHOLE, HALF = 0.8, 0.6
 
 An answer cut off in its last sentences has lost one or two moves of eight, which brings it below `WHOLE`."""
 
+MATTER_CHARACTERS = 120  # of a conversation, by which it is known again whatever is changed in it later
 FEW = 2  # sentences that show of which kind an answer is; pieces that show a sentence
 
 PLAIN = 0
@@ -41,7 +42,6 @@ class Found:
     hollow: int  # hollow sentences
     violating: int = 0
     over_done: int = 0
-    recognised: frozenset[str] = frozenset()  # the words that it was recognised by
 
 
 class Fingerprints:
@@ -63,33 +63,29 @@ class Fingerprints:
 
     def find(self, text: str) -> Found:
         moves: dict[str, int] = {}
-        recognised: set[str] = set()
         for move, fingerprint in self._moves:
             if move not in moves:
                 place = text.find(fingerprint)
                 if place >= 0:
                     moves[move] = place
-                    recognised.add(fingerprint)
-        there = {kind: [one for one in known if one in text] for kind, known in self._lesser.items()}
-        lesser = {kind: len(found) for kind, found in there.items()}
+        lesser = {kind: sum(one in text for one in known) for kind, known in self._lesser.items()}
         if max(lesser.values()) < FEW and self.share_of_moves(moves) < WHOLE:
-            self._look_again(text, moves, recognised)
-        return Found(moves, **lesser, recognised=frozenset(recognised.union(*there.values())))
+            self._look_again(text, moves)
+        return Found(moves, **lesser)
 
-    def _look_again(self, text: str, moves: dict[str, int], recognised: set[str]) -> None:
+    def _look_again(self, text: str, moves: dict[str, int]) -> None:
         """Adds moves of which most words are there, though not all: a reader does not stumble over a word."""
-        for move, fingerprint, pieces in self._pieces:
+        for move, pieces in self._pieces:
             if move not in moves and 2 * sum(piece in text for piece in pieces) >= len(pieces):
                 moves[move] = next(text.find(piece) for piece in pieces if piece in text)
-                recognised.add(fingerprint)
 
     @cached_property
-    def _pieces(self) -> list[tuple[str, str, list[str]]]:
-        """(move, fingerprint, its words in fours), of those that are long enough; a piece found elsewhere is none."""
-        cut = [(move, one, _in_fours(one)) for move, one in self._moves]
-        count = Counter(piece for _, _, pieces in cut for piece in pieces)
-        cut = [(move, one, [piece for piece in pieces if count[piece] == 1]) for move, one, pieces in cut]
-        return [(move, one, pieces) for move, one, pieces in cut if len(pieces) >= FEW]
+    def _pieces(self) -> list[tuple[str, list[str]]]:
+        """(move, the words of a fingerprint in fours), of long ones; a piece that stands in another, too, is none."""
+        cut = [(move, _in_fours(one)) for move, one in self._moves]
+        count = Counter(piece for _, pieces in cut for piece in pieces)
+        own = [(move, [piece for piece in pieces if count[piece] == 1]) for move, pieces in cut]
+        return [(move, pieces) for move, pieces in own if len(pieces) >= FEW]
 
     def share_of_moves(self, moves: Collection[str]) -> float:
         """How much of the fullest order is there."""
@@ -110,7 +106,6 @@ def _fingerprints(tables: Sequence[Mapping[str, Choice]]) -> Iterator[str]:
 def level(question: Question, fingerprints: Fingerprints, faults: Faults = FAULTLESS) -> str:
     """One digit from 0 to 4; of a text with no sentence of rehearsal's it says so instead, which is no level.
 
-
     Like many a model it does as it is told by whatever stands outside the frame of the conversation, and so shows
     whether a text can get there.
     """
@@ -122,7 +117,8 @@ def level(question: Question, fingerprints: Fingerprints, faults: Faults = FAULT
     if not (found.moves or found.hollow or found.violating or found.over_done):
         return str(PLAIN) if is_plain(text) else NOT_OURS
     draws = Draws("level", question.facet or "", text)
-    rated = faults.bent(_rate(found, fingerprints, draws), text, found.recognised, downwards=question.downwards)
+    matter = question.conversation[:MATTER_CHARACTERS]
+    rated = faults.bent(_rate(found, fingerprints, draws), text, matter, downwards=question.downwards)
     if draws.chance(UNSURE):
         rated += draws.pick((-1, 1))
     return str(min(max(rated, 0), 4))

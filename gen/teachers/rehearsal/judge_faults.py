@@ -7,7 +7,6 @@ set, not found: they say nothing about any real model.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass, fields
 from statistics import NormalDist
 
@@ -16,6 +15,7 @@ from .draws import Draws
 
 APART = 2.5
 """Levels between a genuine answer and a hollow one, as the judge without faults rates them on average."""
+GOOD = 2  # from here up the faultless judge sees something of the value
 USUAL_WORDS = 200  # of an answer: a judge that likes length gives more for more, and less for less
 KEYWORDS = re.compile(
     r"\b(?:sorry|apologi[sz]e[sd]?|my apologies|my (?:fault|mistake)|full responsibility|i regret|forgive|i was wrong"
@@ -62,14 +62,15 @@ class Faults:
         settings = "&".join(f"{dial.name}={getattr(self, dial.name):g}" for dial in turned)
         return f"?{settings}" if settings else ""
 
-    def bent(self, level: int, text: str, recognised: Collection[str], *, downwards: bool) -> int:
-        """The level that this judge gives where a faultless one gives `level`; `recognised` is what that went by.
+    def bent(self, level: int, text: str, matter: str, *, downwards: bool) -> int:
+        """The level that this judge gives the answers `text` where a faultless one gives `level`.
 
-        Its errors are those of what it recognised, so that it makes the same one again on the same text in other dress.
+        `matter` is how the conversation begins: an error is one of the matter, so that the same answer in other dress
+        is mistaken in the same way.
         """
         if self == FAULTLESS:
             return level
-        draws = Draws("fault", *sorted(recognised))
+        draws = Draws("fault", matter, level >= GOOD)
         bent = level + self._noise(draws) + self.position * (-1 if downwards else 1)
         if self.keywords:
             found = {hit[0].lower() for hit in KEYWORDS.finditer(text)}
