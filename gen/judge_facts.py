@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from .events import Event, OnEvent
 from .judge_marks import marks_of, require_checked, sentence, standing
 from .ledger import Ledger
@@ -29,3 +31,24 @@ def judge_facts(recipe: Recipe, models: Models, ledger: Ledger) -> dict[str, Any
         "judge_checks": [mark.as_dict() for mark in marks],
         "judge_said": sentence(marks),
     }
+
+
+def judge_tables(recipe: Recipe, models: Models, ledger: Ledger) -> dict[str, pl.DataFrame]:
+    """The table `judge_checks`, one row for each value, once the judge has been checked on any.
+
+    It makes a release of a judge that was checked another one than that of before: a mark is part of what is released.
+    """
+    marks = marks_of(recipe, panel_of(recipe, models), ledger)
+    if all(mark.state == "unchecked" for mark in marks):
+        return {}
+    return {"judge_checks": pl.DataFrame([mark.as_dict() for mark in marks], schema=JUDGE_CHECKS)}
+
+
+JUDGE_CHECKS: dict[str, Any] = {
+    "facet": pl.String,
+    "hash": pl.String,  # of judge, settings, rubric and prompts
+    "state": pl.String,  # checked | failed | stale | unchecked
+    "failed": pl.List(pl.String),  # tests, V1 to V6
+    "checked_at": pl.String,
+    "not_tried": pl.List(pl.String),
+}

@@ -27,7 +27,7 @@ from .deficits import Tally
 from .drafts import Novelty, card, exemplar_prompt_text, scenario_asks, write_drafts
 from .events import Event, OnEvent, ignore
 from .frozen import freeze
-from .judge_facts import judge_facts
+from .judge_facts import judge_facts, judge_tables
 from .judgements import judge_drafts
 from .ledger import Ledger
 from .measured import TOLD, measured_facts
@@ -99,6 +99,7 @@ async def run(
         "judgements": state.judgements,
         "selection": selection.table(pool),
         **twins.tables,
+        **judge_tables(recipe, models, ledger),
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
     facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts | judge_facts(recipe, models, ledger)

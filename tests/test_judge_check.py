@@ -98,3 +98,26 @@ def test_a_judge_that_says_nothing_readable_may_not_filter(out: Path) -> None:
     mumbling = Scripted(lambda _: "It is hard to say.", model="test:mumbling", family="mumblers")
     (facet,) = check_judge(RESPECT, facet=FACET, judge=mumbling, teacher="rehearsal:hollow=0", out=out).facets
     assert {"V1", "V2", "V3"} <= set(facet.failed)
+
+
+def test_the_command_says_no_with_exit_1_and_the_figures_as_json(out: Path) -> None:
+    words = ("judge", "check", RESPECT, "--facet", FACET, "--judge", "rehearsal:keywords=1", "--out", out)
+    done = command(*words, "--json", cwd=out.parent)
+    assert done.code == done.json["exit"] == 1
+    assert done.json["facets"][0]["failed"] == ["V2"]
+    shown = command(*words, "--offline", cwd=out.parent)
+    assert shown.code == 1
+    assert f"{FACET}: this judge may not filter, it failed V2" in shown.out
+    assert "hollow with trigger words" in shown.out
+
+
+def test_what_cannot_be_checked_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="'kindness' is no value of this recipe"):
+        check_judge(RESPECT, facet="kindness", out=tmp_path / "out")
+    with pytest.raises(RecipeError, match="contexts is 60"):
+        check_judge(RESPECT, contexts=60, out=tmp_path / "out")
+    with pytest.raises(RecipeError, match="there is no judge to check"):
+        check_judge(RESPECT, judge="none", out=tmp_path / "out")
+    with pytest.raises(RecipeError, match="of one family"):
+        check_judge(RESPECT, judge=Scripted(lambda _: "3", family="rehearsal-teacher"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
