@@ -12,10 +12,10 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from thousandfold.gen import JudgeCheck, check_judge
+from thousandfold.gen import JudgeCheck, RecipeError, check_judge
 from thousandfold.gen.teachers.rehearsal import RehearsalJudge
 
-from ._runs import RESPECT, Scripted, copied
+from ._runs import RESPECT, Scripted, command, copied
 
 FACET = "clear boundaries"
 
