@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         high_probability_selection,
     )
     from .judge_audit import audit
+    from .judge_check import FacetCheck, JudgeCheck, check_judge
     from .judge_trust import Trust, Trusted, trust
     from .labelbook import labels
     from .probe import Shortcut, shortcut_probe
@@ -61,8 +62,10 @@ __all__ = [
     "DamageError",
     "Drill",
     "Event",
+    "FacetCheck",
     "HeldOut",
     "InterruptedRunError",
+    "JudgeCheck",
     "LockedError",
     "Message",
     "MissingExtraError",
@@ -93,6 +96,7 @@ __all__ = [
     "audit",
     "betting_bound",
     "calibrate",
+    "check_judge",
     "conformal_selection",
     "corpus_rate",
     "covering_plan",
@@ -119,6 +123,7 @@ __all__ = [
 
 _HOME = {
     **dict.fromkeys(("Plan", "plan"), "ahead"),
+    **dict.fromkeys(("FacetCheck", "JudgeCheck", "check_judge"), "judge_check"),
     **dict.fromkeys(("Trust", "Trusted", "trust"), "judge_trust"),
     **dict.fromkeys(("Calibrated", "calibrate"), "calibration"),
     **dict.fromkeys(("alternative_annotator_test", "krippendorff_alpha", "weighted_kappa"), "agreement"),

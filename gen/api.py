@@ -14,6 +14,7 @@ from .asking import StopSignal
 from .errors import OutputError
 from .events import Event, OnEvent, ignore
 from .expansion import writing_asks
+from .judge_facts import judge_facts, tell_of_judge
 from .ledger import Ledger
 from .measured import TOLD
 from .models import judge_count, made, models_of
@@ -97,6 +98,7 @@ def run(
     stop = stop or StopSignal()
     with output.locked(), output.ledger() as ledger:
         asked.found(ledger, ledger.note(UNFINISHED), loaded)
+        tell_of_judge(loaded, models, ledger, asked)
         before = ledger.spent()
         ledger.put_note(UNFINISHED, {"size": loaded.settings.size})
         people = _people(output, loaded, brought, drafts, asked)
@@ -104,6 +106,7 @@ def run(
         result = wait(work, stop)
         ledger.put_note(UNFINISHED, None)
         cached_share = ledger.spent().cached_share_since(before)
+        judged = judge_facts(loaded, models, ledger)["judged"]
     release = result.release.path if result.release else None
     summary = {
         "release": str(release) if release else None,
@@ -120,7 +123,7 @@ def run(
         "cached_share": cached_share,
         "rounds": result.state.rounds,
         "certificate": round(result.selection.certificate, 4),
-        "judged": "unchecked" if models.judges else "unjudged",
+        "judged": judged,
         "funnel": result.funnel,
         "shortfalls": result.selection.shortfalls.to_dicts(),
         **result.state.so_far.as_dict(),

@@ -100,8 +100,7 @@ _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"))
 def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
     notes = [REHEARSAL_NOTE] if facts["rehearsal"] else []
     accepted = acceptance_notes(facts.get("acceptance"))
-    unchecked = FILTERING_NOTE if accepted else UNCHECKED_NOTE
-    notes.append(UNJUDGED_NOTE if facts["judged"] == "unjudged" else unchecked)
+    notes.append(_judge_note(facts, filters=bool(accepted)))
     notes += accepted
     if recipe.settings.filters.off:
         notes.append(f"**Filters switched off by the recipe:** {', '.join(recipe.settings.filters.off)}.")
@@ -115,6 +114,23 @@ def _notes(recipe: Recipe, facts: Mapping[str, Any]) -> list[str]:
         full = "; ".join(f"{c['family']} “{c['value']}”: {c['limit']} at most" for c in facts["capped"])
         notes.append(f"**Places left empty by caps on openings, closings and teachers:** {escaped(full)}.")
     return notes
+
+
+def _judge_note(facts: Mapping[str, Any], *, filters: bool) -> str:
+    """What has been shown of the judge; `filters` where labels and scores decide what may be selected."""
+    if facts["judged"] == "unjudged":
+        return UNJUDGED_NOTE
+    if facts["judged"] == "checked":
+        untried = sorted({test for check in facts["judge_checks"] for test in check["not_tried"]})
+        dates = ", ".join(sorted({check["checked_at"][:10] for check in facts["judge_checks"]}))
+        return f"**Judge checked** on every value ({dates})." + (
+            f" Not tried: {', '.join(untried)}." if untried else ""
+        )
+    if facts["judged"] == "unchecked":
+        return FILTERING_NOTE if filters else UNCHECKED_NOTE
+    said = escaped(facts["judge_said"])
+    does = "rank, and filter as far as people's labels of them allow" if filters else "rank; they do not filter"
+    return f"**{said[:1].upper()}{said[1:]}.** The scores {does}."
 
 
 def _counts(facts: Mapping[str, Any], exemplars: pl.DataFrame) -> str:

@@ -1,13 +1,23 @@
-"""`thousandfold judge …`: what people's labels say of a judge."""
+"""`thousandfold judge …`: may a judge filter, and what people's labels say of it."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .commands import common_options, guarded_command, out_argument, print_json
+from .commands import (
+    MODEL_OPTIONS,
+    NAMES,
+    common_options,
+    guarded_command,
+    out_argument,
+    print_json,
+    recipe_argument,
+    stoppable,
+)
 from .import_command import import_judgements
 
 
@@ -71,6 +81,32 @@ def audit(out: Path, json: bool, **terms: Any) -> None:
         click.echo(str(out / "audits" / f"{found.release}.json"))
     if not found.complete:
         click.echo(on_screen(f"next: thousandfold label {out} --audit"), err=True)
+
+
+@judge.command()
+@recipe_argument
+@click.option("--facet", multiple=True, metavar="VALUE", help="Check on this value alone; again for one more.")
+@click.option(
+    "--contexts", type=int, default=61, show_default=True, metavar="N", help="To write a ladder for, of each value."
+)
+@common_options(*(name for name in MODEL_OPTIONS if name != "size"), "json")
+@guarded_command
+def check(recipe: Path, facet: tuple[str, ...], contexts: int, json: bool, **options: Any) -> None:
+    """May this judge filter? Six tests on each value; exit 1 where one says no. A run finds the outcome."""
+    from .judge_check import check_judge
+    from .view import View
+
+    with stoppable() as stop, View() as view:
+        found = check_judge(recipe, facet=facet, contexts=contexts, on_event=view, stop=stop, names=NAMES, **options)
+    if json:
+        print_json(found.as_dict())
+    else:
+        from .judge_check_report import check_report
+        from .report import console
+
+        for part in check_report(found):
+            console().print(part)
+    sys.exit(0 if found.may_filter else 1)
 
 
 judge.add_command(import_judgements)

@@ -26,6 +26,7 @@ class Judge:
     seed: int
     prompts: Mapping[str, Prompt]
     reasks: int = 2  # of a reply that cannot be read
+    downwards: bool = False  # the levels are shown from 4 to 0, to see whether their order matters
 
     @property
     def again(self) -> Reasks:
@@ -65,7 +66,9 @@ def level_asks(messages: Sequence[Mapping[str, str]], rubric: Rubric, judge: Jud
     fields = {
         "facet": rubric.facet,
         "rubric": _rubric_text(rubric),
-        "levels": "\n".join(f"{level}: {text}" for level, text in sorted(rubric.levels.items())),
+        "levels": "\n".join(
+            f"{level}: {text}" for level, text in sorted(rubric.levels.items(), reverse=judge.downwards)
+        ),
         "conversation": conversation_text(messages),
     }
     first = _ask("level", fields, judge, None, judge.settings.level_tokens)

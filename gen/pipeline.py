@@ -28,6 +28,7 @@ from .contexts import heldout_levels, plan_contexts
 from .drafts import Novelty, card, exemplar_prompt_text, write_drafts
 from .events import Event, OnEvent, ignore
 from .frozen import freeze
+from .judge_facts import judge_facts, judge_tables
 from .judgements import judge_drafts
 from .ledger import Ledger
 from .measured import TOLD, measured_facts
@@ -103,10 +104,11 @@ async def run(
         "selection": selection.table(state.pool),
         **({"people": state.people} if state.brought else {}),
         **twins.tables,
+        **judge_tables(recipe, models, ledger),
     }
     facts = facts_of(recipe, models, ledger.spent(), state, selection, funnel, exit_code)
     facts |= {"last_audit": last_audit(output), **accepted.facts}
-    facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts
+    facts |= measured_facts(selected, pool, seeds, state, recipe) | twins.facts | judge_facts(recipe, models, ledger)
     release = write_release(
         output,
         recipe,

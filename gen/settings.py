@@ -61,6 +61,8 @@ class JudgeSettings(_ModelSettings):
     # Where they are not given, the level is the mean over so many asks; 4 to 8 of them want a temperature above 0.
     samples: int = Field(default=1, ge=1, le=16)
     evidence_from: float = Field(default=2.0, ge=0, le=4)  # spans are asked for texts of at least this level
+    # A run whose judge has not passed `thousandfold judge check`, or has been changed since, asks nothing.
+    require_checked_judge: bool = False
 
 
 class PanelSettings(Part):

@@ -28,6 +28,7 @@ NAMES = (
     "exemplar",
     "hollow",
     "level",
+    "level_reworded",
     "openings",
     "over_done",
     "prose_exemplar",
@@ -44,9 +45,9 @@ NAMES = (
 )
 """The questions, each a file `<name>.md`. Those for control ask for situations in which the value is not called for.
 `shots`, `rotation` and `turns` are added to the end of another question; `openings` and `scaffolds` are lists that
-`rotation` takes from. `hollow`, `violating` and `over_done` want a lesser last turn for a
-conversation. `reask` wants a reply again that could not be read, `checkup` is what `thousandfold models`
-asks."""
+`rotation` takes from. `hollow`, `violating` and `over_done` want a lesser last turn for a conversation.
+`level_reworded` asks what `level` does in other words, to see whether a judge minds. `reask` wants a reply again that
+could not be read, `checkup` is what `thousandfold models` asks."""
 
 LISTS = ("openings", "scaffolds")
 
@@ -68,6 +69,7 @@ _FIELDS: dict[str, set[str]] = {
     "revision": {"definition", "card", "situation", "draft", "critique"},
     "prose_revision": {"definition", "card", "situation", "draft", "critique"},
     "level": {"facet", "rubric", "levels", "conversation"},
+    "level_reworded": {"facet", "rubric", "levels", "conversation"},
     "evidence": {"facet", "rubric", "items", "conversation"},
     "reask": {"problem"},
     "checkup": {"facet"},

@@ -107,6 +107,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.draws",
         "gen.teachers.rehearsal.phrases",
         "gen.teachers.rehearsal.slip_words",
+        "gen.variations",
     ),
     (
         "gen.agreement",
@@ -124,6 +125,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rates",
         "gen.teachers.readings",
         "gen.teachers.rehearsal.journal",
+        "gen.teachers.rehearsal.judge_faults",
         "gen.teachers.rehearsal.questions",
         "gen.teachers.troubles",
         "gen.teachers.wire",
@@ -165,6 +167,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.faults",
         "gen.teachers.rehearsal.rungs",
         "gen.teachers.rehearsal.writer",
+        "gen.validity",
     ),
     (
         "gen.budget",
@@ -249,6 +252,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.bringing",
         "gen.frozen",
         "gen.init",
+        "gen.judge_marks",
         "gen.judge_trust",
         "gen.label_desk",
         "gen.teachers",
@@ -271,6 +275,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.state",
     ),
     (
+        "gen.judge_facts",
         "gen.people_report",
         "gen.rounds",
     ),
@@ -287,15 +292,22 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.api",
         "gen.descent",
         "gen.drilling",
-        "gen.judge_command",
+        "gen.judge_texts",
         "gen.standing",
         "gen.view",
     ),
     (
-        "gen",
         "gen.drill_report",
+        "gen.judgings",
         "gen.refresh",
     ),
+    ("gen.validity_tests",),
+    ("gen.judge_check",),
+    (
+        "gen",
+        "gen.judge_check_report",
+    ),
+    ("gen.judge_command",),
     ("gen.cli",),
 )
 

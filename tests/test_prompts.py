@@ -30,6 +30,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "revision": ("definition", "card", "situation", "draft", "critique"),
     "prose_revision": ("definition", "card", "situation", "draft", "critique"),
     "level": ("facet", "rubric", "levels", "conversation"),
+    "level_reworded": ("facet", "rubric", "levels", "conversation"),
     "evidence": ("facet", "rubric", "items", "conversation"),
     "reask": ("problem",),
     "checkup": ("facet",),

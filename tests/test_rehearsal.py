@@ -675,9 +675,13 @@ def test_dials_that_cannot_be_read_are_refused_with_the_names_there_are(settings
     assert "the dials are near_copy, cut_off, hollow, " in caught.value.do
 
 
-def test_the_judge_has_no_dials() -> None:
-    with pytest.raises(RecipeError, match="the judge rehearsal:hollow=1 names dials"):
+def test_the_judge_has_dials_of_its_own() -> None:
+    assert from_dials("length=1&quality=0.8", judge=True).model == "rehearsal-judge?quality=0.8&length=1"
+    with pytest.raises(RecipeError, match="rehearsal does not understand 'hollow=1'") as caught:
         from_dials("hollow=1", judge=True)
+    assert "the dials are quality, keywords, length, position" in caught.value.do
+    with pytest.raises(RecipeError, match=r"dial quality is 0\.2"):
+        from_dials("quality=0.2", judge=True)
 
 
 def test_the_shipped_prompts_are_understood() -> None:

@@ -46,6 +46,7 @@ class Question:
     words: int | None = None  # of the answer that is wanted
     paragraphs: int | None = None
     items: tuple[str, ...] = ()  # evidence items that are offered
+    downwards: bool = False  # a judge is shown the levels from the highest
     outside: str = ""  # what a judge is told besides rubric and conversation: words that are no data to it
 
 
@@ -72,7 +73,9 @@ def _read(text: str, *, prose: bool) -> Question | None:
     if conversation is not None:
         return _read_for_judge(conversation, rest)
     card, text = _cut(text, "card")
-    return None if card is None else _read_for_writer(card, text, prose=prose)
+    if card is None:
+        return None
+    return _read_for_writer(card, text, prose=prose)
 
 
 def _read_for_judge(conversation: str, text: str) -> Question | None:
@@ -83,7 +86,10 @@ def _read_for_judge(conversation: str, text: str) -> Question | None:
         names = tuple(line.split(":", 1)[0].strip() for line in items.splitlines() if line.strip())
         return Question("evidence", facet=facet, conversation=conversation, items=names)
     levels, text = _cut(text, "levels")
-    return None if levels is None else Question("level", facet=facet, conversation=conversation, outside=text)
+    if levels is None:
+        return None
+    downwards = levels.lstrip()[:1] > levels.splitlines()[-1].lstrip()[:1] if levels else False
+    return Question("level", facet=facet, conversation=conversation, downwards=downwards, outside=text)
 
 
 def _read_for_rung(rung: Purpose, conversation: str, text: str) -> Question:

@@ -12,6 +12,7 @@ from . import collapse, critic, flaws, judge, plain, planting, questions, rungs,
 from .composed import Composed, Sources
 from .draws import Draws
 from .flaws import Dials, Kind, Truth
+from .judge_faults import FAULTLESS, Faults
 from .phrases import Fragments, shipped
 from .questions import Question
 
@@ -38,6 +39,7 @@ def reply(
     seed: int,
     max_tokens: int | None = None,
     dials: Dials | None = None,
+    faults: Faults = FAULTLESS,
     fragments: Fragments | None = None,
 ) -> Reply:
     """The answer to a prompt; equal arguments give an equal answer, in any process."""
@@ -46,7 +48,7 @@ def reply(
     key = _key(messages, seed)
     text, cut = NOT_A_QUESTION, False
     if question is not None:
-        text, cut = _answer(question, key, dials or Dials(), fragments, messages)
+        text, cut = _answer(question, key, dials or Dials(), faults, fragments, messages)
     limit = max_tokens * CHARACTERS_PER_TOKEN if max_tokens is not None else len(text)
     cut = cut or len(text) > limit
     text = text[:limit]
@@ -77,7 +79,7 @@ def truth(
 
 
 def _answer(
-    question: Question, key: str, dials: Dials, fragments: Fragments, messages: Sequence[Message]
+    question: Question, key: str, dials: Dials, faults: Faults, fragments: Fragments, messages: Sequence[Message]
 ) -> tuple[str, bool]:
     """The text, and whether it was cut off on purpose."""
     if question.purpose == "scenario":
@@ -90,8 +92,9 @@ def _answer(
     if question.purpose in questions.RUNGS:
         return rungs.answer(question, scenes.scene_of(question, fragments, Draws("scene", key)), key), False
     marks = _fingerprints(fragments, question.facet)
-    ask = judge.level if question.purpose == "level" else judge.evidence
-    return ask(question, marks), False
+    if question.purpose == "level":
+        return judge.level(question, marks, faults), False
+    return judge.evidence(question, marks), False
 
 
 def _situations(question: Question, key: str, dials: Dials, fragments: Fragments) -> str:

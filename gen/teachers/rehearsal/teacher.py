@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from dataclasses import fields
 
 from ...errors import RecipeError
 from ..base import Ask, Outcome
 from .flaws import Dials
+from .judge_faults import FAULTLESS, FAULTS, Faults
 from .reply import reply
 
 TEACHER_FAMILY = "rehearsal-teacher"
@@ -26,13 +27,13 @@ class _Rehearsal:
     family: str
     max_in_flight = IN_FLIGHT
 
-    def __init__(self, dials: Dials) -> None:
-        self.dials = dials
+    def __init__(self, dials: Dials, faults: Faults = FAULTLESS) -> None:
+        self.dials, self.faults = dials, faults
 
     @property
     def model(self) -> str:
         """The family, and the dials where they are not at their defaults."""
-        return self.family + self.dials.suffix
+        return self.family + self.dials.suffix + self.faults.suffix
 
     async def answer(self, asks: AsyncIterable[Ask]) -> AsyncIterator[Outcome]:
         """One outcome for each ask, in the order of the asks."""
@@ -44,7 +45,8 @@ class _Rehearsal:
                 await asyncio.sleep(0)
 
     def _outcome(self, ask: Ask) -> Outcome:
-        said = reply(ask.messages, seed=ask.request_seed, max_tokens=ask.sampling.max_tokens, dials=self.dials)
+        most = ask.sampling.max_tokens
+        said = reply(ask.messages, seed=ask.request_seed, max_tokens=most, dials=self.dials, faults=self.faults)
         return Outcome(
             ask_id=ask.id,
             text=said.text,
@@ -72,33 +74,32 @@ class RehearsalJudge(_Rehearsal):
 
     family = JUDGE_FAMILY
 
-    def __init__(self) -> None:
-        super().__init__(Dials())
+    def __init__(self, **faults: float) -> None:
+        """`faults` are the fields of `Faults`, by name: quality, keywords, length, position."""
+        super().__init__(Dials(), Faults(**faults))
 
 
 def from_dials(settings: str = "", *, judge: bool = False) -> RehearsalTeacher | RehearsalJudge:
-    """The teacher with the dials of a SPEC, such as `hollow=0.2&near_copy=0`; or the judge, which has none."""
-    if judge and settings:
-        raise RecipeError(
-            what=f"the judge rehearsal:{settings} names dials",
-            why="dials plant flaws in what the rehearsal teacher writes; its judge has none",
-            do="write rehearsal for the judge, and the dials with the teacher",
-        )
-    return RehearsalJudge() if judge else RehearsalTeacher(**_parse(settings))
+    """The teacher with the dials of a SPEC, such as `hollow=0.2&near_copy=0`; or the judge, with its `quality=0.8`."""
+    if judge:
+        why = "after the colon stand its dials: its AUC, and the levels that a fault adds"
+        return RehearsalJudge(**_parse(settings, FAULTS, why, "rehearsal:quality=0.8&length=1"))
+    why = "after the colon stand its dials: the shares of exemplars that are flawed on purpose"
+    return RehearsalTeacher(**_parse(settings, DIALS, why, "rehearsal:hollow=0.1&near_copy=0"))
 
 
-def _parse(settings: str) -> dict[str, float]:
+def _parse(settings: str, known: Sequence[str], why: str, example: str) -> dict[str, float]:
     dials: dict[str, float] = {}
     for setting in filter(None, settings.split("&")):
         name, _, share = setting.partition("=")
         try:
-            if name not in DIALS:
+            if name not in known:
                 raise ValueError(name)
             dials[name] = float(share)
         except ValueError as error:
             raise RecipeError(
                 what=f"rehearsal does not understand {setting!r}",
-                why="after the colon stand its dials: the shares of exemplars that are flawed on purpose",
-                do=f"write it as rehearsal:hollow=0.1&near_copy=0; the dials are {', '.join(DIALS)}",
+                why=why,
+                do=f"write it as {example}; the dials are {', '.join(known)}",
             ) from error
     return dials
