@@ -97,6 +97,12 @@ def test_by_default_nothing_is_filtered_and_nothing_is_said_of_it(run: Path) -> 
     assert "not_accepted" not in manifest["funnel"]
 
 
+def test_where_every_text_has_a_label_the_judge_is_not_called_too_weak(home: Path) -> None:
+    label(home, sees, count=1000)
+    found = accepted(home, rule="conformal", alpha=0.05)
+    assert all(facet["filtered"] and not facet["too_weak"] for facet in facets_of(found))
+
+
 def test_what_is_not_accepted_is_not_selected_and_stays_in_the_tables_with_reason_measure_and_limit(home: Path) -> None:
     label(home, sees)
     said: list[str] = []
