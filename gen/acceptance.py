@@ -119,7 +119,7 @@ def _facet(texts: pl.DataFrame, said: pl.DataFrame, recipe: Recipe, facet: str) 
         "accepted": texts.height - refused.height,
         "share": found.share,  # of those that nobody labelled at random
         "threshold": found.threshold,
-        "too_weak": found.share < WEAK_SHARE,
+        "too_weak": not rest.is_empty() and found.share < WEAK_SHARE,
     }
     return _Facet(told, refused, known.people["id"].to_list())
 

@@ -123,8 +123,10 @@ def told(people: pl.DataFrame, verdicts: pl.DataFrame, pool: pl.DataFrame, recip
         + f", {pool.height} in the pool"
     ]  # fmt: skip
     for axis, count in sealed_unknown(people, recipe).items():
+        sealed = recipe.sealed_of(axis)
+        are = "is" if len(sealed) == 1 else "are"
         lines.append(
-            f"people: {count} do not say their {axis}, of which {', '.join(recipe.sealed_of(axis))} is sealed: "
-            "that none of them shows it is not known"
+            f"people: {count} do not say their {axis}, of which {', '.join(sealed)} {are} sealed: "
+            "whether one of them shows what is sealed is not known"
         )
     return lines

@@ -134,7 +134,11 @@ def descent_report(found: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield _line("unreadable", f"{one['question']}: {one['ask']}: {one['reason']}; the reply: {one['reply'][:200]}")
     if found["pair"]:
         yield from _pair_lines(found["pair"])
-    levels = " · ".join(f"{k}: {v}" for k, v in context.items() if k not in ("id", "seed_id", "position", "repeat"))
+    levels = " · ".join(
+        f"{k}: {v}"
+        for k, v in context.items()
+        if k not in ("id", "seed_id", "position", "repeat") and v is not None  # nobody said it
+    )
     yield _line("context", f"{context.get('id')}: {levels}")
     if seed:
         yield _line("seed", f"{seed.get('id')} by {seed.get('author')}: {seed.get('reason') or seed.get('source')}")

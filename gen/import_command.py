@@ -107,7 +107,7 @@ def _lines(rows: Recorded, agreement: PeopleAndJudge, checked: HeldOut | None, m
     yield f"labels of {people}; good: {rows.good_words}, {int(rows.good.sum())} texts"
     yield from rows.notes
     for one, other, texts, kappa in agreement.pairs:
-        yield f"{one} and {other}: kappa {kappa:.3f} on {texts} texts"
+        yield f"{one} and {other}: kappa {kappa:.3f} (unweighted) on {texts} texts"
     if agreement.alpha is not None:
         yield f"all people: Krippendorff's alpha {agreement.alpha:.3f}"
     if rows.pairwise:

@@ -96,6 +96,7 @@ def _whole(checked: JudgeCheck) -> str:
     wrong = [facet.facet for facet in checked.facets if not facet.may_filter]
     if wrong:
         return on_screen(f"no: on {', '.join(wrong)} a release of this judge is marked as failed")
-    unlabelled = any("V5" in facet.not_tried for facet in checked.facets)
-    people = "; that people agree with it has not been shown, for want of labels" if unlabelled else ""
-    return f"yes: it may filter{people}"
+    missing = {test for facet in checked.facets for test in facet.not_tried}
+    left = "; whether it finds the value where it is not called for was not tried everywhere" if "V4" in missing else ""
+    people = "; that people agree with it has not been shown, for want of labels" if "V5" in missing else ""
+    return f"yes: it may filter{left}{people}"

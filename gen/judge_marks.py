@@ -80,7 +80,7 @@ def sentence(marks: Sequence[Mark]) -> str | None:
         alike = [mark for mark in marks if mark.state == state]
         if not alike:
             continue
-        on = ", ".join(mark.facet for mark in alike)
+        on = "every value" if len(alike) == len(marks) > 1 else ", ".join(mark.facet for mark in alike)
         if state == "failed":
             parts += [f"judge failed its check: {', '.join(mark.failed)} on {mark.facet}" for mark in alike]
         elif state == "stale":

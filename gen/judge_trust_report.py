@@ -62,7 +62,10 @@ def _words(trust: Trust) -> Iterator[str]:
     if trust.missing:
         yield f"{facet}: {trust.missing}"
     for shipped in trust.shipped:
-        share = shipped.kept / shipped.texts if shipped.texts else 0.0
+        if not shipped.texts:
+            yield f"{facet}: {shipped.name} has nothing to choose from, for every text has a label"
+            continue
+        share = shipped.kept / shipped.texts
         weak = "; too weak a judge, or too few labels, for that" if shipped.is_weak else ""
         yield f"{facet}: {shipped.name} would ship {share:.0%}, {shipped.kept} of {shipped.texts} unlabelled{weak}"
     if trust.agreement.winning is not None:

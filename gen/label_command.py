@@ -112,7 +112,7 @@ def _export(desk: Desk, wanted: Wanted, path: Path, *, audit: bool, json: bool) 
         print_json({"sheet": str(path), "texts": count, "who": wanted.who or None})
         return
     click.echo(path)
-    then = "label OUT --audit --import FILE" if audit else "label OUT --import FILE"
+    then = f"thousandfold label OUT {'--audit ' if audit else ''}--import FILE --as NAME"
     click.echo(f"{count} texts; a level, 0 to 4, goes into the column level. Then: {then}", err=True)
 
 

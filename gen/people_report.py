@@ -42,10 +42,13 @@ def people_facts(state: State, selected: pl.DataFrame, recipe: Recipe) -> dict[s
 def card_section(people: Mapping[str, Any], funnel: Mapping[str, Any]) -> str:
     """Who wrote what the teachers did not, under which licence, and what is not known of it."""
     dropped = ", ".join(f"{reason} {count}" for reason, count in funnel["dropped"].items())
+    unread = funnel["unjudged"]
+    unjudged = f", {unread} unjudged" if unread else ""
+    judge = "" if unread == funnel["kept"] else ", judge"
     lines = [
         f"{people['selected']} of the exemplars are conversations that people wrote, out of {people['brought']} that "
         f"were brought ({funnel['brought'] - funnel['kept']} dropped{': ' + dropped if dropped else ''}; "
-        f"{funnel['unscored']} unscored). They passed the same filters, judge and selection as the rest. "
+        f"{funnel['unscored']} unscored{unjudged}). They passed the same filters{judge} and selection as the rest. "
         "`tables/people.parquet` has the source and the licence of each, joined by `id`.",
         "",
         "| source | licence | brought | selected |",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from .errors import RecipeError
@@ -83,6 +83,16 @@ class AcceptanceSettings(Part):
     target: float = Field(default=0.95, gt=0, lt=1)
     delta: float = Field(default=0.1, gt=0, lt=1)
     good_from: float = Field(default=3.0, gt=0, le=4)  # mean level of a text's labels from which it is good
+
+    @model_validator(mode="after")
+    def _every_key_counts(self) -> Self:
+        """A limit of another rule would be silently without effect."""
+        read = {"none": (), "conformal": ("alpha", "good_from"), "high_probability": ("target", "delta", "good_from")}
+        idle = sorted(self.model_fields_set - {"rule", *read[self.rule]})
+        if idle:
+            said = f'Value should have no {", ".join(idle)} where its rule is "{self.rule}", which does not read it'
+            raise PydanticCustomError("idle", said)  # type: ignore[arg-type]
+        return self
 
 
 class ContextSettings(Part):

@@ -141,7 +141,7 @@ class View:
         if self._failed:
             words.append(f"{self._failed} failed")
         if rate and left:
-            words.append(f"about {_duration(left / rate)} left in this room")
+            words.append(f"about {_duration(left / rate)} left for these")
         return " · ".join([*words, _duration(now - self._started)])
 
     def _money(self) -> str:

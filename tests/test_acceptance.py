@@ -97,6 +97,12 @@ def test_by_default_nothing_is_filtered_and_nothing_is_said_of_it(run: Path) -> 
     assert "not_accepted" not in manifest["funnel"]
 
 
+def test_where_every_text_has_a_label_the_judge_is_not_called_too_weak(home: Path) -> None:
+    label(home, sees, count=1000)
+    found = accepted(home, rule="conformal", alpha=0.05)
+    assert all(facet["filtered"] and not facet["too_weak"] for facet in facets_of(found))
+
+
 def test_what_is_not_accepted_is_not_selected_and_stays_in_the_tables_with_reason_measure_and_limit(home: Path) -> None:
     label(home, sees)
     said: list[str] = []
@@ -267,3 +273,16 @@ def test_a_run_without_a_judge_has_nothing_to_accept_and_says_so(home: Path) -> 
 def test_a_limit_that_cannot_be_is_refused_with_its_place(home: Path) -> None:
     with pytest.raises(RecipeError, match=r"acceptance\.alpha"):
         gen.run(ask(home, rule="conformal", alpha=1.0), size=SIZE, out=home / "out")
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [
+        ({"alpha": 0.1}, "alpha"),
+        ({"rule": "conformal", "target": 0.9}, "target"),
+        ({"rule": "high_probability", "alpha": 0.1}, "alpha"),
+    ],
+)
+def test_a_limit_that_the_rule_does_not_read_is_refused(home: Path, settings: dict[str, object], idle: str) -> None:
+    with pytest.raises(RecipeError, match=f"no {idle} where its rule is"):
+        gen.run(ask(home, **settings), size=SIZE, out=home / "out")

@@ -357,7 +357,7 @@ def test_a_server_that_is_not_there_exits_1_and_says_that_the_run_resumes(tmp_pa
     path.write_text(path.read_text(encoding="utf-8").replace("[teacher]", "[teacher]\nattempts = 1"), encoding="utf-8")
     said = here("run", recipe, "--size", SIZE, "--teacher", "openai:gpt-a@http://127.0.0.1:9/v1")
     assert said.code == 1
-    assert "did not answer after 1 tries" in said.err
+    assert "did not answer after 1 try" in said.err
     assert "it resumes" in said.err
 
 

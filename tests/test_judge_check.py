@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from thousandfold.gen import JudgeCheck, RecipeError, check_judge
+from thousandfold.gen.judge_check_report import check_report
 from thousandfold.gen.teachers.rehearsal import RehearsalJudge
 
 from ._runs import RESPECT, Scripted, command, copied
@@ -61,6 +62,7 @@ def test_a_second_check_asks_nothing_and_finds_the_same(out: Path) -> None:
     assert second.facets == first.facets
     assert "V5" in second.facets[0].not_tried
     assert "V4" in second.facets[0].not_tried  # the recipe names no context in which boundaries are not called for
+    assert "where it is not called for was not tried everywhere" in str(list(check_report(second))[-1])
 
 
 WORDS = ("sorry", "our apologies", "deeply regret", "we value you")

@@ -95,7 +95,7 @@ def test_the_command_reads_pandalm_and_publishes_a_bound(tmp_path: Path) -> None
     done = command("judge", "import", *words, "--to", tmp_path / "kept.csv", cwd=tmp_path)
     assert done.code == 0, done.err
     assert "the same verdict on 697 of 974 (0.7156); at least 0.69" in done.out
-    assert "annotator1 and annotator2: kappa 0.852" in done.out
+    assert "annotator1 and annotator2: kappa 0.852 (unweighted)" in done.out
     assert "exact, one-sided 95 %" in done.out
     kept = (tmp_path / "kept.csv").read_text()
     assert "Grammarly" not in kept

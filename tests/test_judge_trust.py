@@ -93,6 +93,15 @@ def test_a_judge_whom_people_do_not_follow_is_too_weak_and_ships_nothing(out: Pa
     assert "conformal selection would ship 0%" in said
 
 
+def test_where_every_text_has_a_label_no_judge_is_called_weak(out: Path) -> None:
+    label(out, {"ana": sees}, count=1000)
+    assert {shipped.texts for trust in gen.trust(out).facets for shipped in trust.shipped} == {0}
+    said = command("judge", "calibrate", out, cwd=out.parent).out
+    assert "conformal selection has nothing to choose from, for every text has a label" in said
+    assert "would ship" not in said
+    assert "too weak" not in said
+
+
 def test_people_who_agree_and_a_judge_that_agrees_with_them_are_told_apart_from_one_who_guesses(out: Path) -> None:
     label(out, {"ana": sees, "ben": sees, "cem": guesses})
     with_a_guesser = {trust.facet: trust.agreement for trust in gen.trust(out).facets}

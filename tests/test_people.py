@@ -322,6 +322,22 @@ def test_a_held_out_prompt_that_a_letter_gives_away_is_drawn_anew(tmp_path: Path
     assert asked[0] not in prompts
 
 
+def test_the_card_does_not_say_that_a_judge_passed_what_no_judge_could_read(brought: gen.Run) -> None:
+    assert brought.release is not None
+    people = brought.funnel["people"]
+    assert people["unjudged"] == people["kept"]
+    card = (brought.release / "README.md").read_text(encoding="utf-8")
+    assert f"0 unscored, {people['unjudged']} unjudged). They passed the same filters and selection" in card
+
+
+def test_trace_leaves_out_the_levels_that_nobody_said(tmp_path: Path) -> None:
+    run = gen.run(RESPECT, size=8, out=tmp_path / "out", drafts=pl.DataFrame(letters(1)))
+    (found,) = read_table(run.release, "people")["id"]  # type: ignore[arg-type]
+    said = command("trace", "out", found, cwd=tmp_path).out
+    assert "facet: honest apology" in said
+    assert "None" not in said
+
+
 def test_without_a_judge_they_are_unjudged_as_all_are(tmp_path: Path) -> None:
     run = gen.run(RESPECT, size=8, judge="none", out=tmp_path, drafts=pl.DataFrame(letters(3)))
     judgements = read_table(run.release, "judgements")  # type: ignore[arg-type]
@@ -341,7 +357,9 @@ def test_the_command_takes_files_and_says_what_it_did_not_read(tmp_path: Path) -
     assert done.json["people"]["brought"] == 3
     assert "people: 3 conversations read, 3 of them new" in done.err
     assert "people: not read: mood" in done.err
-    assert "3 do not say their domain" in done.err
+    assert (
+        "3 do not say their domain, of which public service, trades are sealed: whether one of them shows" in done.err
+    )
     status = command("status", "out", "--coverage", "--json", cwd=tmp_path).json
     facet = next(row for row in status["levels"] if row["level"] == "honest apology")
     assert facet["people"] == 3

@@ -96,7 +96,7 @@ def test_a_log_has_a_line_every_few_seconds_and_no_more(capsys: pytest.CaptureFi
     lines = said_in_a_log(capsys, tell)
     assert len(lines) == int(50 * 0.25 / LOG_SECONDS) == 2
     assert lines[1].startswith("situations 80/100, drafts 0/100 · 8 replies/s · 0 replayed · 20.0000 USD · about ")
-    assert re.search(r"about 1[45]s left in this room · 10s$", lines[1])
+    assert re.search(r"about 1[45]s left for these · 10s$", lines[1])
 
 
 def test_replies_that_are_asked_for_again_are_more_to_be_done(capsys: pytest.CaptureFixture[str]) -> None:

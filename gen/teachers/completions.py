@@ -325,7 +325,7 @@ class Completions:
             )
             return self._ending.by(trouble)
         tries = (
-            f"after {self._settings.attempts} tries"
+            f"after {self._settings.attempts} {'try' if self._settings.attempts == 1 else 'tries'}"
             if counts(error)
             else f"within {self._settings.deadline_seconds:g} seconds"
         )
