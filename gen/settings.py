@@ -91,7 +91,7 @@ class AcceptanceSettings(Part):
         idle = sorted(self.model_fields_set - {"rule", *read[self.rule]})
         if idle:
             said = f'Value should have no {", ".join(idle)} where its rule is "{self.rule}", which does not read it'
-            raise PydanticCustomError("idle", said)  # type: ignore[arg-type]
+            raise PydanticCustomError("idle", said)
         return self
 
 
