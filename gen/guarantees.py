@@ -84,13 +84,19 @@ def conformal_promise(alpha: float) -> str:
 
 
 def high_probability_promise(target: float, delta: float) -> str:
-    return f"high-probability rule: at least {target:.1%} of the accepted texts are good, but for {delta:.1%} of sets"
+    """Of all texts from the threshold up: few accepted ones can be worse by chance."""
+    return (
+        f"high-probability rule: at least {target:.1%} of all texts that score as high are good, "
+        f"but for {delta:.1%} of draws of labels; a small accepted set can hold less by chance"
+    )
 
 
 def high_probability_selection(
     scores: npt.ArrayLike, *, labelled: npt.ArrayLike, good: npt.ArrayLike, target: float, delta: float = 0.1
 ) -> Accepted:
     """The most texts of which a share `target` is good, but for a chance of `delta` that it is less.
+
+    The share is that of all texts from the threshold up; that of fifty accepted ones varies about it.
 
     Fixed-sequence testing (Angelopoulos et al., arXiv 2110.01052; Jung, Brahman and Choi, arXiv 2407.18370): thresholds
     from the strictest to the loosest, at the 19 inner twentieths of the labelled scores, each by the exact binomial
