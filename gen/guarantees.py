@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from .calibration import checked_labels
+from .calibration import checked_labels, checked_scores
 from .errors import RecipeError
 
 Floats = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ def conformal_selection(
     """
     known, labels = checked_labels(labelled, good)
     check_share("alpha", alpha)
-    given = np.asarray(scores, np.float64)
+    given = checked_scores(scores)
     bad = np.sort(known[~labels])
     # Scores between two bad ones have one p value, and the lower the score, the larger it is: so the accepted are all
     # from some bad one upwards, and only these places have to be looked at.
@@ -108,7 +108,7 @@ def high_probability_selection(
     known, labels = checked_labels(labelled, good)
     check_share("target", target)
     check_share("delta", delta)
-    given = np.asarray(scores, np.float64)
+    given = checked_scores(scores)
     found: float | None = None
     for threshold in np.quantile(known, np.arange(THRESHOLDS, 0, -1) / (THRESHOLDS + 1), method="lower").tolist():
         above = known >= threshold
@@ -193,7 +193,7 @@ def corpus_rate(
     cut to [0, 1]; it wants some dozens of labels. Raises RecipeError as `calibrate` does.
     """
     known, labels = checked_labels(labelled, good)
-    rest = np.asarray(unlabelled, np.float64)
+    rest = checked_scores(unlabelled)
     if rest.ndim != 1 or not np.isfinite(rest).all():
         raise RecipeError(
             what="unlabelled is not a list of finite numbers",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .agreement import alternative_annotator_test, krippendorff_alpha, weighted_kappa
-from .calibration import calibrate, checked_labels
+from .calibration import bins_of, calibrate, checked_labels, checked_scores
 from .errors import RecipeError
 from .guarantees import Accepted, check_share, conformal_selection, exact_bound, high_probability_selection
 from .recorded_rows import Recorded
@@ -20,8 +20,6 @@ Rule = Literal["conformal", "high_probability"]
 
 SPLITS = 200
 """Halvings over which a promise is averaged: its mean has then a standard error of a few thousandths."""
-_DIGITS = 9
-"""Decimals to which a calibrated probability is compared: less than that is the arithmetic's own."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,9 @@ def held_out(
         raise RecipeError(what=f"splits is {splits!r}", why="it is how often is drawn", do="give 1 or more")
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise RecipeError(what=f"seed is {seed!r}", why="it draws the parts", do="give a whole number, 0 or more")
-    given, labels = np.asarray(scores, np.float64), np.asarray(good)
+    given, labels = checked_scores(scores), np.asarray(good)
+    if labels.shape != given.shape:
+        checked_labels(given, labels)  # raises
     scored = np.isfinite(given)
     given, labels = checked_labels(given[scored], labels[scored])
     if round(len(given) * split) >= len(given):
@@ -163,12 +163,8 @@ def _accept(rule: Rule, scores: Floats, good: Bools, part: Bools, limits: dict[s
 
 
 def _ece(said: Floats, good: Bools) -> float:
-    """Over ten bins of equally many texts; texts with one probability share a bin: their order counts for nothing."""
-    _, places = np.unique(np.round(said, _DIGITS), return_inverse=True)
-    counts = np.bincount(places)
-    bins = np.minimum((np.cumsum(counts) - counts / 2) * 10 / len(said), 9).astype(np.int64)
-    gaps = np.bincount(bins[places], said - good, 10)
-    return float(np.abs(gaps).sum() / len(said))
+    bins = bins_of(said)
+    return float(np.abs(np.bincount(bins, said - good)).sum() / len(said))
 
 
 @dataclass(frozen=True)
