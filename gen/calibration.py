@@ -6,7 +6,6 @@ labels that were not learnt from (cross-fitting). Nothing here decides about a r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,6 +27,7 @@ LEAST_LABELS = 20
 LEAST_OF_A_KIND = 5
 BINS = 10
 _STEPS = 100
+_DECIMALS = 9  # to which a probability is compared: less is the arithmetic's own
 _RIDGE = 1e-12
 
 RELIABILITY = {"low": pl.Float64, "high": pl.Float64, "labels": pl.UInt32, "said": pl.Float64, "found": pl.Float64}
@@ -100,7 +100,7 @@ def calibrate(scores: npt.ArrayLike, good: npt.ArrayLike, *, method: Method = "a
 
 def checked_labels(scores: npt.ArrayLike, good: npt.ArrayLike) -> tuple[Floats, Bools]:
     """Both as arrays. Raises RecipeError where nothing can be learnt from them."""
-    given, labels = np.asarray(scores, np.float64), np.asarray(good)
+    given, labels = checked_scores(scores), np.asarray(good)
     if given.ndim != 1 or labels.shape != given.shape:
         raise _unusable(f"{given.shape} scores and {labels.shape} labels", "give one label for each score")
     if not np.isfinite(given).all():
@@ -116,6 +116,14 @@ def checked_labels(scores: npt.ArrayLike, good: npt.ArrayLike) -> tuple[Floats, 
             f"label at least {LEAST_LABELS} texts, of which {LEAST_OF_A_KIND} are good and {LEAST_OF_A_KIND} are not",
         )
     return given, labels
+
+
+def checked_scores(scores: npt.ArrayLike) -> Floats:
+    """As an array. Raises RecipeError for what is no number."""
+    try:
+        return np.asarray(scores, np.float64)
+    except (TypeError, ValueError) as error:
+        raise _unusable(f"scores that are no numbers ({error})", "give numbers, NaN where there is none") from error
 
 
 def _unusable(what: str, do: str) -> RecipeError:
@@ -199,10 +207,21 @@ def _folds(labels: Bools, seed: int) -> npt.NDArray[np.int64]:
 
 
 def _reliability(predicted: Floats, good: Bools) -> pl.DataFrame:
-    order = np.argsort(predicted, kind="stable")
-    parts: Sequence[npt.NDArray[np.int64]] = [part for part in np.array_split(order, BINS) if len(part)]
+    bins = bins_of(predicted)
+    parts = [np.flatnonzero(bins == number) for number in np.unique(bins)]
     rows = [(predicted[p].min(), predicted[p].max(), len(p), predicted[p].mean(), good[p].mean()) for p in parts]
     return pl.DataFrame(rows, schema=RELIABILITY, orient="row")
+
+
+def bins_of(probabilities: Floats) -> npt.NDArray[np.int64]:
+    """Which of ten bins of about equally many each belongs to, by rank; equal ones (to nine decimals) share a bin.
+
+    Otherwise the order in which the rows happen to stand would part equal ones, and be measured as an error.
+    """
+    _, places, counts = np.unique(np.round(probabilities, _DECIMALS), return_inverse=True, return_counts=True)
+    by_rank = np.repeat(np.arange(BINS), [len(part) for part in np.array_split(probabilities, BINS)])
+    ends = np.cumsum(counts)
+    return np.asarray(by_rank[(2 * ends - counts - 1) // 2][places], np.int64)
 
 
 def _auc(scores: Floats, good: Bools) -> float:

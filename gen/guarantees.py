@@ -14,7 +14,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from .calibration import checked_labels
+from .calibration import checked_labels, checked_scores
 from .errors import RecipeError
 
 Floats = npt.NDArray[np.float64]
@@ -60,7 +60,7 @@ def conformal_selection(
     """
     known, labels = checked_labels(labelled, good)
     check_share("alpha", alpha)
-    given = np.asarray(scores, np.float64)
+    given = checked_scores(scores)
     bad = np.sort(known[~labels])
     # Scores between two bad ones have one p value, and the lower the score, the larger it is: so the accepted are all
     # from some bad one upwards, and only these places have to be looked at.
@@ -84,13 +84,19 @@ def conformal_promise(alpha: float) -> str:
 
 
 def high_probability_promise(target: float, delta: float) -> str:
-    return f"high-probability rule: at least {target:.1%} of the accepted texts are good, but for {delta:.1%} of sets"
+    """Of all texts from the threshold up: few accepted ones can be worse by chance."""
+    return (
+        f"high-probability rule: at least {target:.1%} of all texts that score as high are good, "
+        f"but for {delta:.1%} of draws of labels; a small accepted set can hold less by chance"
+    )
 
 
 def high_probability_selection(
     scores: npt.ArrayLike, *, labelled: npt.ArrayLike, good: npt.ArrayLike, target: float, delta: float = 0.1
 ) -> Accepted:
     """The most texts of which a share `target` is good, but for a chance of `delta` that it is less.
+
+    The share is that of all texts from the threshold up; that of fifty accepted ones varies about it.
 
     Fixed-sequence testing (Angelopoulos et al., arXiv 2110.01052; Jung, Brahman and Choi, arXiv 2407.18370): thresholds
     from the strictest to the loosest, at the 19 inner twentieths of the labelled scores, each by the exact binomial
@@ -102,7 +108,7 @@ def high_probability_selection(
     known, labels = checked_labels(labelled, good)
     check_share("target", target)
     check_share("delta", delta)
-    given = np.asarray(scores, np.float64)
+    given = checked_scores(scores)
     found: float | None = None
     for threshold in np.quantile(known, np.arange(THRESHOLDS, 0, -1) / (THRESHOLDS + 1), method="lower").tolist():
         above = known >= threshold
@@ -187,7 +193,7 @@ def corpus_rate(
     cut to [0, 1]; it wants some dozens of labels. Raises RecipeError as `calibrate` does.
     """
     known, labels = checked_labels(labelled, good)
-    rest = np.asarray(unlabelled, np.float64)
+    rest = checked_scores(unlabelled)
     if rest.ndim != 1 or not np.isfinite(rest).all():
         raise RecipeError(
             what="unlabelled is not a list of finite numbers",

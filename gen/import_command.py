@@ -107,7 +107,7 @@ def _lines(rows: Recorded, agreement: PeopleAndJudge, checked: HeldOut | None, m
     yield f"labels of {people}; good: {rows.good_words}, {int(rows.good.sum())} texts"
     yield from rows.notes
     for one, other, texts, kappa in agreement.pairs:
-        yield f"{one} and {other}: kappa {kappa:.3f} (unweighted) on {texts} texts"
+        yield f"{one} and {other}: {_kappa(kappa)} on {texts} texts"
     if agreement.alpha is not None:
         yield f"all people: Krippendorff's alpha {agreement.alpha:.3f}"
     if rows.pairwise:
@@ -118,6 +118,8 @@ def _lines(rows: Recorded, agreement: PeopleAndJudge, checked: HeldOut | None, m
         )
     if agreement.kappa is not None:
         yield f"judge and people: kappa {agreement.kappa:.3f} (quadratic weights)"
+    else:
+        yield "judge and people: no kappa, the scores are not levels of the labels' scale, or one of both never varies"
     if missing is not None:
         yield f"no calibration: {missing}"
     if checked is None:
@@ -128,6 +130,10 @@ def _lines(rows: Recorded, agreement: PeopleAndJudge, checked: HeldOut | None, m
     )
     for promise in checked.promises:
         yield from _promise_lines(vars(promise))
+
+
+def _kappa(value: float | None) -> str:
+    return "no kappa" if value is None else f"kappa {value:.3f} (unweighted)"
 
 
 def _promise_lines(promise: Mapping[str, Any]) -> Iterator[str]:
@@ -142,7 +148,7 @@ def _promise_lines(promise: Mapping[str, Any]) -> Iterator[str]:
     if promise["missed"] is None:
         held = f"{promise['mean_bad']:.1%} bad on average"
     else:
-        held = f"target missed in {promise['missed']:.1%}"
+        held = f"fewer good among the accepted than the target in {promise['missed']:.1%}"
     yield f"  over {promise['splits']} such splits: {held}, {promise['mean_share']:.0%} accepted"
     if promise["mean_share"] < 0.2:
         yield "  this judge is too weak for that target, or the labels are too few"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .agreement import alternative_annotator_test, krippendorff_alpha, weighted_kappa
-from .calibration import calibrate, checked_labels
+from .calibration import bins_of, calibrate, checked_labels, checked_scores
 from .errors import RecipeError
 from .guarantees import Accepted, check_share, conformal_selection, exact_bound, high_probability_selection
 from .recorded_rows import Recorded
@@ -20,8 +20,6 @@ Rule = Literal["conformal", "high_probability"]
 
 SPLITS = 200
 """Halvings over which a promise is averaged: its mean has then a standard error of a few thousandths."""
-_DIGITS = 9
-"""Decimals to which a calibrated probability is compared: less than that is the arithmetic's own."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,8 @@ class Promise:
     texts, accepted, good   of the first split: texts of the rest, accepted ones, those of them that people call good
     bound      what the share of good ones among all such accepted is at least (exact, one-sided 95 %); None of none
     mean_bad   mean share of bad ones among the accepted over all splits, 0 where none was: the conformal promise
-    missed     share of splits in which the accepted were less good than the target: the high-probability rule's
+    missed     share of splits in which the accepted were less good than the target; with few accepted it can be more
+               than delta, which the high-probability rule promises of all texts that score as high
     mean_share mean share of texts that was accepted
     """
 
@@ -84,9 +83,19 @@ def held_out(
         check_share(name, value)
     if isinstance(splits, bool) or not isinstance(splits, int) or splits < 1:
         raise RecipeError(what=f"splits is {splits!r}", why="it is how often is drawn", do="give 1 or more")
-    given, labels = np.asarray(scores, np.float64), np.asarray(good)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise RecipeError(what=f"seed is {seed!r}", why="it draws the parts", do="give a whole number, 0 or more")
+    given, labels = checked_scores(scores), np.asarray(good)
+    if labels.shape != given.shape:
+        checked_labels(given, labels)  # raises
     scored = np.isfinite(given)
     given, labels = checked_labels(given[scored], labels[scored])
+    if round(len(given) * split) >= len(given):
+        raise RecipeError(
+            what=f"split is {split!r} of {len(given)} texts, which leaves none",
+            why="a promise is checked on texts that it was not learnt from",
+            do="give a smaller share",
+        )
     dice = np.random.Generator(np.random.PCG64(seed))
     parts = [_part(dice, len(given), split) for _ in range(splits)]
     first = parts[0]
@@ -154,27 +163,23 @@ def _accept(rule: Rule, scores: Floats, good: Bools, part: Bools, limits: dict[s
 
 
 def _ece(said: Floats, good: Bools) -> float:
-    """Over ten bins of equally many texts; texts with one probability share a bin: their order counts for nothing."""
-    _, places = np.unique(np.round(said, _DIGITS), return_inverse=True)
-    counts = np.bincount(places)
-    bins = np.minimum((np.cumsum(counts) - counts / 2) * 10 / len(said), 9).astype(np.int64)
-    gaps = np.bincount(bins[places], said - good, 10)
-    return float(np.abs(gaps).sum() / len(said))
+    bins = bins_of(said)
+    return float(np.abs(np.bincount(bins, said - good)).sum() / len(said))
 
 
 @dataclass(frozen=True)
 class PeopleAndJudge:
     """How far people agree with each other, and the judge with them.
 
-    pairs      (one, other, texts, kappa) of people: Cohen's, unweighted
+    pairs      (one, other, texts, kappa) of people: Cohen's, unweighted; None where one of them never varies
     alpha      Krippendorff's among them, ordinal; None of one person
     same, compared  texts with a score and a label; those of them where both say the same
     bound      what the share of the same is at least (exact, one-sided 95 %)
-    kappa      judge and label, quadratic weights; None where one of them never varies
-    winning    share of the people whom the judge may stand in for; None of one person
+    kappa      judge and label, quadratic weights; None where one of them never varies, or on different scales
+    winning    share of the people whom the judge may stand in for; None of one person, or on different scales
     """
 
-    pairs: tuple[tuple[str, str, int, float], ...]
+    pairs: tuple[tuple[str, str, int, float | None], ...]
     alpha: float | None
     same: int
     compared: int
@@ -196,16 +201,23 @@ def people_and_judge(rows: Recorded) -> PeopleAndJudge:
         for other in range(one + 1, len(rows.raters)):
             shared = int((np.isfinite(rows.ratings[one]) & np.isfinite(rows.ratings[other])).sum())
             kappa = weighted_kappa(rows.ratings[one], rows.ratings[other], weights="none")
-            pairs.append((rows.raters[one], rows.raters[other], shared, kappa))
+            pairs.append((rows.raters[one], rows.raters[other], shared, _figure(kappa)))
     return PeopleAndJudge(
         pairs=tuple(pairs),
         alpha=_figure(krippendorff_alpha(rows.ratings)) if several else None,
         same=same,
         compared=compared,
         bound=exact_bound(same, compared),
-        kappa=_figure(weighted_kappa(rows.scores[both], rows.labels[both])),
-        winning=_winning(rows) if several else None,
+        kappa=_figure(weighted_kappa(rows.scores[both], rows.labels[both])) if _one_scale(rows) else None,
+        winning=_winning(rows) if several and _one_scale(rows) else None,
     )
+
+
+def _one_scale(rows: Recorded) -> bool:
+    """Whether the judge gives levels as people do; a score between 0 and 1 beside levels 0 to 4 is none of them."""
+    given, said = np.unique(rows.ratings[np.isfinite(rows.ratings)]), np.unique(rows.scores[rows.scored])
+    whole = bool((given % 1 == 0).all() and (said % 1 == 0).all())
+    return whole or bool(np.isin(said, given).all())
 
 
 def _winning(rows: Recorded) -> float | None:

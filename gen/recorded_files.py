@@ -16,12 +16,13 @@ Row = dict[str, Any]
 _FORMS = "a CSV file with a header, a JSON list of objects, or JSON lines, in UTF-8"
 
 
-def read_rows(paths: Sequence[str | Path], key: str | None) -> tuple[list[Row], list[int]]:
-    """(rows, the line or number of each in the first file). Rows of further files are joined to the first by `key`.
+def read_rows(paths: Sequence[str | Path], key: str | None) -> tuple[list[Row], list[int], list[str]]:
+    """(rows, the line or number of each in the first file, notes). Further files are joined to the first by `key`.
 
     Raises RecipeError for a file that cannot be read, and for further files without a key or with two rows of one.
     """
     rows, numbers = _rows_of(Path(paths[0]))
+    notes: list[str] = []
     for path in paths[1:]:
         if key is None:
             raise RecipeError(
@@ -29,11 +30,16 @@ def read_rows(paths: Sequence[str | Path], key: str | None) -> tuple[list[Row], 
                 why="a score in one file belongs to a label in another",
                 do="name the column that both have, such as --id idx",
             )
-        rows = _joined(rows, Path(path), key)
-    return rows, numbers
+        rows, unknown = _joined(rows, Path(path), key)
+        if unknown:
+            shown = ", ".join(map(_shown, unknown[:3])) + (" …" if len(unknown) > 3 else "")
+            first, other = Path(paths[0]).name, Path(path).name
+            notes.append(f"{len(unknown)} rows of {other} name a text by {key} that {first} lacks: {shown}")
+    return rows, numbers, notes
 
 
-def _joined(rows: list[Row], path: Path, key: str) -> list[Row]:
+def _joined(rows: list[Row], path: Path, key: str) -> tuple[list[Row], list[str]]:
+    """The rows with what `path` says of each, and the keys in `path` that none of them has."""
     others: dict[str, Row] = {}
     more, numbers = _rows_of(path)
     for row, number in zip(more, numbers, strict=True):
@@ -44,7 +50,9 @@ def _joined(rows: list[Row], path: Path, key: str) -> list[Row]:
         if str(row[key]) in others:
             raise _wrong(path, f"two rows have {key} = {_shown(row[key])}, the second is {number}", "leave one of them")
         others[str(row[key])] = row
-    return [{**others.get(str(row.get(key)), {}), **row} for row in rows]
+    known = {str(row.get(key)) for row in rows}
+    unknown = [own for own in others if own not in known]
+    return [{**others.get(str(row.get(key)), {}), **row} for row in rows], unknown
 
 
 def _rows_of(path: Path) -> tuple[list[Row], list[int]]:
@@ -59,7 +67,7 @@ def _rows_of(path: Path) -> tuple[list[Row], list[int]]:
         found = _parsed(path, text, 1)
         rows, numbers = found, list(range(1, len(found) + 1))
     elif stripped.startswith("{"):
-        lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
         rows, numbers = [_parsed(path, line, n) for n, line in lines], [n for n, _ in lines]
     else:
         rows, numbers = _csv_rows(path, text)

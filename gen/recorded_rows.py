@@ -46,7 +46,7 @@ class Recorded:
     scores    (texts,) the judge's; NaN is unscored, which is not zero
     unscored  how many, by what stood there
     good      (texts,) booleans: the label reaches `good_from`, or without one lies above the middle of the scale
-    notes     what a person should know of how it was read
+    notes     what a person should know of how it was read; texts that nobody labelled are named here and left out
     """
 
     ids: list[str]
@@ -91,7 +91,7 @@ def recorded(
     """
     labels, texts = _names(label), _names(text)
     paths = [files] if isinstance(files, (str, Path)) else list(files)
-    rows, numbers = read_rows(paths, id)
+    rows, numbers, notes = read_rows(paths, id)
     for option, names in (("label", labels), ("score", [score]), ("rater", _names(rater)), ("id", _names(id))):
         _check_columns(rows, option, names)
     _check_columns(rows, "text", texts)
@@ -101,10 +101,13 @@ def recorded(
             why="either each person has a column, or each row says whose label it is",
             do="name one --label, or leave --rater out",
         )
+    for option, column in (("id", id), ("rater", rater)):
+        _check_filled(rows, numbers, option, column)
     read = {name.casefold(): float(number) for name, number in (words or {}).items()}
     known = {**(PAIRWISE if pairwise else WORDS), **read}
     groups = _groups(rows, id, texts)
-    ratings, raters, notes = _ratings(rows, numbers, groups, labels, rater, known, pairwise=pairwise)
+    ratings, raters, twice = _ratings(rows, numbers, groups, labels, rater, known, pairwise=pairwise)
+    groups, ratings, without = _labelled(groups, ratings)
     scores, unscored = _scores(rows, groups, score, known, pairwise=pairwise)
     means = _majority(ratings) if pairwise else _mean(ratings)
     if not np.isfinite(scores).any():
@@ -126,7 +129,7 @@ def recorded(
         good=good,
         good_words=good_words,
         pairwise=pairwise,
-        notes=tuple(notes),
+        notes=(*notes, *twice, *without),
     )
 
 
@@ -146,6 +149,26 @@ def _check_columns(rows: Sequence[Row], option: str, names: Sequence[str]) -> No
             )
     if option in ("label", "score") and not names:
         raise RecipeError(what=f"no --{option} was named", why="it is what is read", do=f"give --{option} COLUMN")
+
+
+def _check_filled(rows: Sequence[Row], numbers: Sequence[int], option: str, column: str | None) -> None:
+    """Rows that do not say which text is meant, or who labels, would all be taken for one."""
+    empty = [n for n, row in zip(numbers, rows, strict=True) if column is not None and _is_missing(row.get(column))]
+    if empty:
+        shown = ", ".join(map(str, empty[:MOST_SHOWN])) + (" …" if len(empty) > MOST_SHOWN else "")
+        raise RecipeError(
+            what=f"{len(empty)} rows have nothing in {column!r}, which --{option} names: {shown}",
+            why="they cannot be told apart" if option == "id" else "whose label it is decides what it is compared with",
+            do="fill it in or leave these rows out",
+        )
+
+
+def _labelled(groups: Mapping[str, list[int]], ratings: Floats) -> tuple[dict[str, list[int]], Floats, list[str]]:
+    """Only the texts that somebody labelled, and a note of how many nobody did: no label is not a bad one."""
+    there: npt.NDArray[np.bool_] = np.asarray(np.isfinite(ratings).any(axis=0))
+    missing = int((~there).sum())
+    kept = {key: rows for (key, rows), one in zip(groups.items(), there, strict=True) if one}
+    return kept, ratings[:, there], [f"{missing} texts have no label and are left out"] if missing else []
 
 
 def _groups(rows: Sequence[Row], key: str | None, texts: Sequence[str]) -> dict[str, list[int]]:

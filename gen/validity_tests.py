@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from .agreement import alternative_annotator_test, krippendorff_alpha, weighted_kappa
+from .guarantees import exact_bound
 from .judge_texts import OTHER_NAMES, USUAL_NAMES, Texts
 from .judgings import DOWNWARDS, REWORDED, Floats, Scores
 from .models import Models
@@ -15,7 +16,6 @@ from .recipe import Recipe
 from .validity import (
     FALSELY,
     LADDER,
-    LEAST,
     SHIFTED,
     STRIPPED,
     STUFFED,
@@ -34,6 +34,7 @@ GOOD_FROM = 3.0
 KAPPA = 0.40
 """Least agreement with the people's median level, quadratic weights: below it is called fair at best (Landis, Koch)."""
 LEAST_LABELLED = 50  # texts; the alternative-annotator test asks for as many
+LEAST_CONTROLS = 29  # fewer could not show it, were they all right: at least .90 by the exact bound
 WINNING = 0.5  # share of the people whom the judge may stand in for
 NO_TRIGGERS = "the rubric has no `triggers`: write the words by which one might know this value without reading"
 
@@ -99,7 +100,7 @@ def _lexical(facet: str, recipe: Recipe, texts: Texts, levels: dict[str, Floats]
         after = np.where(has, _of(levels, changed, len(before)), before)
         figure, _, high = share_of_way(sign * after, sign * before, genuine=genuine, hollow=hollow)
         note = f"{int(has.sum())} of {len(has)} texts held such words" if changed == "stripped" else None
-        yield _bounded("V2", name, asks, figure, None, high, limit, len(has), note)
+        yield _bounded("V2", name, asks, figure, None, high, limit, _answered(after - before), len(has), note)
 
 
 def _beyond(facet: str, recipe: Recipe, texts: Texts, scores: Scores) -> Finding:
@@ -165,29 +166,40 @@ def _invariance(levels: dict[str, Floats]) -> Iterator[Finding]:
         after = _both(levels, changed)
         before = _both(levels, base) if base else (genuine + hollow) / 2
         figure, low, high = share_of_way(after, before, genuine=genuine, hollow=hollow)
-        yield _bounded("V3", name, asks, figure, low, high, SHIFTED, int(np.isfinite(after - before).sum()), None)
+        n = _answered(after - before)
+        yield _bounded("V3", name, asks, figure, low, high, SHIFTED, n, len(genuine), None)
+
+
+def _answered(moved: Floats) -> int:
+    return int(np.isfinite(moved).sum())
 
 
 def _bounded(
-    test: str, name: str, asks: str, figure: float, low: float | None, high: float, limit: float, n: int,
+    test: str, name: str, asks: str, figure: float, low: float | None, high: float, limit: float, n: int, of: int,
     note: str | None,
 ) -> Finding:  # fmt: skip
-    """A share of the way from hollow to genuine, whose upper bound (with a lower one: both) must keep to `limit`."""
+    """A share of the way from hollow to genuine, whose upper bound (with a lower one: both) must keep to `limit`.
+
+    A judge that is silent on many of the `of` changed texts has not shown that it gives them the same level.
+    """
     if not np.isfinite(figure):
         return Finding(
             test, name, asks, False, limit=limit, n=n, note="genuine is not above hollow, or nothing has a level"
         )
     passed = high <= limit and (low is None or -limit <= low)
+    if n < LADDER * of:
+        passed, note = False, f"{of - n} of {of} texts have no level as they were changed"
     return Finding(test, name, asks, bool(passed), figure, low, high, limit, n, note)
 
 
 def _scope(facet: str, recipe: Recipe, scores: Scores) -> Finding:
     name, asks = "not called for", "does it find the value where it has no place?"
     hits, n, high = share_from(scores.controls.get(facet, ()), good_from=GOOD_FROM)
-    if n < LEAST:
+    if n < LEAST_CONTROLS and (not n or exact_bound(hits, n) <= FALSELY):
         axis = next((axis for axis in recipe.axes if axis != "facet"), "fault")
         how = f'[[heldout.control]] with facet = "{facet}" and a level of {axis} at which it is not called for'
-        return Finding.not_tried("V4", name, asks, f"{n} control texts have a level; write {how} in recipe.toml", n=n)
+        had = f"{n} control texts have a level, and {LEAST_CONTROLS} show something"
+        return Finding.not_tried("V4", name, asks, f"{had}; write {how} in recipe.toml", n=n)
     return Finding("V4", name, asks, high <= FALSELY, hits / n, None, high, FALSELY, n, f"levels from {GOOD_FROM:g}")
 
 

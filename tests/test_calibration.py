@@ -147,3 +147,22 @@ def test_what_nothing_can_be_learnt_from_is_refused_with_what_to_do(
         calibrate(scores, good)
     assert named in caught.value.what
     assert caught.value.do
+
+
+def test_the_order_of_labels_with_one_score_decides_nothing_of_the_error() -> None:
+    good = np.arange(400) % 2 == 0
+    mixed = calibrate(np.full(400, 0.5), good)
+    sorted_ = calibrate(np.full(400, 0.5), np.sort(good))
+    assert mixed.ece < 0.01
+    assert sorted_.ece < 0.01
+    assert sorted_.table["labels"].sum() == 400
+
+
+def test_scores_that_are_no_numbers_and_lists_of_two_lengths_are_named() -> None:
+    labels = [True, False] * 15
+    with pytest.raises(RecipeError, match="scores that are no numbers"):
+        calibrate(["high"] * 30, labels)
+    with pytest.raises(RecipeError, match="scores that are no numbers"):
+        gen.conformal_selection(["high"], labelled=np.linspace(0, 1, 30), good=labels, alpha=0.1)
+    with pytest.raises(RecipeError, match=r"\(30,\) scores and \(29,\) labels"):
+        gen.held_out(np.linspace(0, 1, 30), labels[:29])

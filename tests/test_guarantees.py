@@ -90,7 +90,8 @@ def test_which_promise_it_is_stands_in_words() -> None:
     assert "on average at most 5.0% of the accepted texts are bad" in accepted.rule
     rule = high_probability_selection(known, labelled=known, good=labels, target=0.9).rule
     assert "at least 90.0%" in rule
-    assert "10.0% of sets" in rule
+    assert "of all texts that score as high are good, but for 10.0% of draws of labels" in rule
+    assert "a small accepted set can hold less by chance" in rule
 
 
 def test_a_text_without_a_score_is_not_accepted_and_no_texts_are_no_problem() -> None:

@@ -37,7 +37,7 @@ def checked(out: Path, judge: Any) -> JudgeCheck:
         ({}, []),
         ({"quality": 0.75}, ["V1"]),
         ({"keywords": 1.0}, ["V2"]),
-        ({"length": 1.0}, ["V3"]),
+        ({"length": 1.0}, ["V2", "V3"]),
         ({"position": 1.0}, ["V3"]),
     ],
     ids=["honest", "weak", "keywords", "length", "position"],
@@ -49,7 +49,8 @@ def test_a_fault_fails_the_test_that_is_made_for_it(dial: dict[str, float], fail
     assert found.may_filter is (fails == [])
     no = [one.name for one in facet.findings if one.passed is False]
     if "length" in dial:
-        assert no == ["half as long again"]
+        # Trigger words make a hollow answer longer, too.
+        assert no == ["hollow with trigger words", "half as long again"]
     if "position" in dial:
         assert no == ["levels from 4 to 0"]
     if "keywords" in dial:

@@ -57,7 +57,7 @@ def test_the_agreement_of_pandalms_people_and_judges_is_as_published() -> None:
     rows = pandalm("gpt-3.5-turbo-testset-v1.json", "gpt_result")
     assert (len(rows.ids), int(rows.scored.sum()), rows.unscored) == (999, 974, {"garbage": 25})
     found = gen.people_and_judge(rows)
-    assert [round(kappa, 3) for _, _, _, kappa in found.pairs] == [0.852, 0.879, 0.862]
+    assert [round(kappa or 0, 3) for _, _, _, kappa in found.pairs] == [0.852, 0.879, 0.862]
     assert round(found.same / found.compared, 4) == 0.7156
     assert round(found.same / len(rows.ids), 4) == 0.6977  # where what cannot be read counts as wrong
     assert found.bound == gen.exact_bound(697, 974)
@@ -253,3 +253,56 @@ def _said(words: list[Path | str]) -> str:
     except RecipeError as error:
         return str(error)
     return ""
+
+
+def test_a_text_that_nobody_labelled_is_no_bad_text_and_is_named(tmp_path: Path) -> None:
+    rows = graded(200)
+    path = table(tmp_path / "all.csv", [row if n % 2 else {**row, "ana": ""} for n, row in enumerate(rows)])
+    half = table(tmp_path / "half.csv", rows[1::2])
+    read, wanted = (gen.recorded(file, score="judge", label="ana", text="response") for file in (path, half))
+    assert (read.ids, read.good.tolist()) == (wanted.ids, wanted.good.tolist())
+    assert read.notes == ("100 texts have no label and are left out",)
+    assert gen.held_out(read.scores, read.good, splits=2) == gen.held_out(wanted.scores, wanted.good, splits=2)
+
+
+def test_rows_without_an_id_are_not_one_text_and_without_a_name_not_one_person(tmp_path: Path) -> None:
+    rows = [{"id": n, "who": "ana", "s": n / 9, "l": n % 2} for n in range(30)]
+    for column in ("id", "who"):
+        path = tmp_path / f"{column}.jsonl"
+        less = [{name: value for name, value in row.items() if name != column or n % 3} for n, row in enumerate(rows)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in less))
+        with pytest.raises(RecipeError, match=f"10 rows have nothing in '{column}'"):
+            gen.recorded(path, score="s", label="l", id="id", rater="who")
+
+
+def test_labels_for_unknown_ids_are_named(tmp_path: Path) -> None:
+    one = table(tmp_path / "labels.csv", [{"id": n, "l": n % 2} for n in range(30)])
+    other = table(tmp_path / "scores.csv", [{"id": n, "s": n / 9} for n in range(5, 35)])
+    read = gen.recorded([one, other], score="s", label="l", id="id")
+    assert read.notes == ("5 rows of scores.csv name a text by id that labels.csv lacks: '30', '31', '32' …",)
+    assert int(read.scored.sum()) == 25
+
+
+def test_a_line_of_json_may_hold_separators_of_lines_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [{"text": f"a\u2028b\x85c {n}", "s": n / 9, "l": n % 2} for n in range(3)]
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    assert len(gen.recorded(path, score="s", label="l", text="text").ids) == 3
+
+
+def test_a_judge_on_another_scale_than_people_has_no_kappa_with_them(tmp_path: Path) -> None:
+    path = table(tmp_path / "rows.csv", [{**row, "level": round(2 * row["judge"])} for row in graded()])
+    far, near = (gen.recorded(path, score=score, label=["ana", "ben"]) for score in ("judge", "level"))
+    found = gen.people_and_judge(far)
+    assert (found.kappa, found.winning) == (None, None)
+    assert (gen.people_and_judge(near).kappa or 0) > 0.5
+    done = command("judge", "import", path, "--score", "judge", "--label", "ana", cwd=tmp_path)
+    assert "no kappa, the scores are not levels of the labels' scale" in done.out
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", -1), ("split", 0.999)])
+def test_a_draw_that_cannot_be_made_is_named(name: str, value: float, tmp_path: Path) -> None:
+    path = table(tmp_path / "rows.csv", graded())
+    done = command("judge", "import", path, "--score", "judge", "--label", "ana", f"--{name}", str(value), cwd=tmp_path)
+    assert done.code == 2
+    assert f"{name} is {value}" in done.err

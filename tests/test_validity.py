@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest, mannwhitneyu
 
-from thousandfold.gen.validity import LADDER, added_auc, auc, share_above, share_from, share_of_way
+from thousandfold.gen.judge_texts import Texts
+from thousandfold.gen.judgings import Scores
+from thousandfold.gen.labelbook import LABELS
+from thousandfold.gen.models import models_of
+from thousandfold.gen.recipe import load
+from thousandfold.gen.tables import MESSAGES, frame
+from thousandfold.gen.validity import LADDER, Finding, added_auc, auc, share_above, share_from, share_of_way
+from thousandfold.gen.validity_tests import findings_of
+
+from ._runs import RESPECT
 
 RNG = np.random.default_rng(7)
 
@@ -79,3 +90,40 @@ def test_of_texts_of_one_kind_nothing_is_said() -> None:
 def test_auc_is_that_of_mann_and_whitney(good: list[int], bad: list[int]) -> None:
     labels = np.r_[np.ones(len(good), bool), np.zeros(len(bad), bool)]
     assert auc([*good, *bad], labels) == pytest.approx(mannwhitneyu(good, bad).statistic / (len(good) * len(bad)))
+
+
+def _found(scores: Scores, kinds: Sequence[str]) -> dict[str, Finding]:
+    """What is found of scores of `RESPECT`'s first value, on 61 contexts with texts of these kinds."""
+    recipe = load(RESPECT)
+    facet = next(iter(scores.by_kind))
+    said = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "I am sorry."}]
+    texts = Texts(labelled=frame([], {**LABELS, "messages": MESSAGES}))
+    texts.contexts[facet] = [dict.fromkeys(kinds, said) for _ in range(61)]
+    texts.ids[facet] = [str(at) for at in range(61)]
+    models = models_of(recipe, None, None)
+    return {one.name: one for one in findings_of(facet, recipe, texts, scores, models, 61)}
+
+
+def test_a_judge_that_is_silent_on_changed_texts_has_not_shown_that_it_does_not_mind() -> None:
+    facet, kinds = "clear boundaries", ["genuine", "hollow", "stuffed", "genuine padded", "hollow padded"]
+    levels = {kind: np.full(61, 4.0 if "genuine" in kind else 1.0) for kind in kinds}
+    whole = _found(Scores(by_kind={facet: levels}), kinds)
+    assert whole["hollow with trigger words"].passed
+    assert whole["half as long again"].passed
+    silent = {kind: np.where(np.arange(61) < 20, own, np.nan) if " " in kind or kind == "stuffed" else own
+              for kind, own in levels.items()}  # fmt: skip
+    found = _found(Scores(by_kind={facet: silent}), kinds)
+    for name in ("hollow with trigger words", "half as long again"):
+        assert (found[name].passed, found[name].n) == (False, 20)
+        assert found[name].note == "41 of 61 texts have no level as they were changed"
+
+
+@pytest.mark.parametrize(("n", "hits", "passed"), [(28, 0, None), (28, 1, None), (28, 7, False), (29, 0, True)])
+def test_controls_too_few_to_show_anything_fail_only_a_judge_that_is_plainly_wrong(
+    n: int, hits: int, passed: bool | None
+) -> None:
+    facet = "clear boundaries"
+    controls = {facet: np.array([4.0] * hits + [0.0] * (n - hits))}
+    levels = {"genuine": np.full(61, 4.0), "hollow": np.full(61, 1.0)}
+    found = _found(Scores(by_kind={facet: levels}, controls=controls), ["genuine", "hollow"])["not called for"]
+    assert (found.passed, found.tried) == (passed, passed is not None)
