@@ -11,9 +11,11 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
 from thousandfold.gen.cli import main
+from thousandfold.gen.judge_command import judge
 
 from ._runs import COMMAND, ROOT, environment, release_in
 
@@ -113,8 +115,10 @@ def test_its_toml_parses(block: str) -> None:
 
 
 def test_it_names_every_command_and_no_other() -> None:
-    named = re.findall(r"^\| `thousandfold ([a-z]+)", README, re.MULTILINE)
-    assert sorted(named) == sorted(main.commands)
+    named = re.findall(r"^\| `thousandfold (judge [a-z]+|[a-z]+)", README, re.MULTILINE)
+    alone = {name for name, command in main.commands.items() if not isinstance(command, click.Group)}
+    assert main.commands.keys() - alone == {"judge"}
+    assert sorted(named) == sorted([*alone, *(f"judge {name}" for name in judge.commands)])
 
 
 def test_it_names_every_common_option() -> None:
