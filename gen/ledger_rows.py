@@ -7,6 +7,8 @@ import zlib
 from dataclasses import replace
 from typing import Any, cast
 
+import orjson
+
 from .charges import Charge
 from .teachers.base import Ask, Failure, Outcome, TokenLogprob, Usage, schema_text
 from .text import storable
@@ -80,7 +82,12 @@ def _request(ask: Ask) -> bytes:
         "messages": [[m.role, m.content] for m in ask.messages],
         "sampling": [ask.sampling.temperature, ask.sampling.max_tokens, ask.sampling.seed],
     }
-    return f'{json.dumps(asked)[:-1]}, "schema": {schema_text(ask.schema)}, "draw": {ask.draw}}}'.encode()
+    rest = f', "schema": {schema_text(ask.schema)}, "draw": {ask.draw}}}'
+    try:
+        written = orjson.dumps(asked)
+    except orjson.JSONEncodeError:  # half a surrogate pair, or a whole number of more than 64 bits
+        written = json.dumps(asked).encode()
+    return written[:-1] + rest.encode()
 
 
 def outcome_of(row: tuple[Any, ...]) -> Outcome:
