@@ -11,7 +11,6 @@ import polars as pl
 
 from . import pipeline
 from .asking import StopSignal
-from .errors import OutputError
 from .events import Event, OnEvent, ignore
 from .expansion import writing_asks
 from .judge_facts import judge_facts, tell_of_judge
@@ -136,13 +135,7 @@ def run(
 
 def load(out: str | Path) -> Run:
     """The latest release of an output directory, read back. Raises OutputError where there is none."""
-    release = Output.existing(out).latest()
-    if release is None:
-        raise OutputError(
-            what=f"{str(out)!r} has no release yet",
-            why="there is nothing to read back",
-            do="finish a run first: `thousandfold run RECIPE`",
-        )
+    release = Output.existing(out).newest(why="there is nothing to read back")
     manifest = read_manifest(release)
     exemplars = exemplars_of(release)
     summary = {

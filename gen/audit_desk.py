@@ -52,13 +52,7 @@ class AuditDesk(Desk):
 def audit_desk_of(out: str | Path) -> Iterator[AuditDesk]:
     """The audit of the newest release of `out`, open for labelling. Raises OutputError where none is planned."""
     output = Output.existing(out)
-    release = output.latest()
-    if release is None:
-        raise OutputError(
-            what=f"{str(out)!r} has no release yet",
-            why="an audit is about the texts that a release ships",
-            do="finish a run first: `thousandfold run RECIPE`",
-        )
+    release = output.newest(why="an audit is about the texts that a release ships")
     with AuditBook(output.ledger_path, release.name) as book:
         plan = book.plan()
         if plan is None:

@@ -35,14 +35,14 @@ def read_text(path: Path) -> str:
     return decoded(path, path.read_bytes())
 
 
-def decoded(path: Path, data: bytes) -> str:
+def decoded(path: Path, data: bytes, *, why: str = "its text is used letter for letter") -> str:
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise RecipeError(
             what=f"{path}:{line} is not UTF-8: byte 0x{data[error.start]:02x}",
-            why="its text is used letter for letter",
+            why=why,
             do="save the file as UTF-8",
         ) from None
 

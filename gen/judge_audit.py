@@ -17,7 +17,7 @@ import polars as pl
 
 from .audit_book import AuditBook, AuditPlan
 from .audit_result import CONFIDENCE, Audit, audit_in, levels_in
-from .errors import OutputError, RecipeError
+from .errors import RecipeError
 from .guarantees import check_share, corpus_rate
 from .label_desk import name_of
 from .label_evidence import GOOD_FROM, check_good_from
@@ -56,7 +56,7 @@ def audit(
     terms that cannot be, or that differ from those under which labels were given.
     """
     output = Output.existing(out)
-    release = _latest(output)
+    release = output.newest(why="an audit is about the texts that a release ships")
     shipped = _shipped(release)
     asked = _terms(size, stop_early, target, good_from, who, shipped.height)
     with AuditBook(output.ledger_path, release.name) as book:
@@ -66,17 +66,6 @@ def audit(
     if found.found.bound is not None:
         _publish(output, found)
     return found
-
-
-def _latest(output: Output) -> Path:
-    release = output.latest()
-    if release is None:
-        raise OutputError(
-            what=f"{str(output.path)!r} has no release yet",
-            why="an audit is about the texts that a release ships",
-            do="finish a run first: `thousandfold run RECIPE`",
-        )
-    return release
 
 
 def _shipped(release: Path) -> pl.DataFrame:

@@ -16,7 +16,6 @@ import polars as pl
 
 from .agreement import alternative_annotator_test, krippendorff_alpha, weighted_kappa
 from .calibration import Calibrated, calibrate
-from .errors import OutputError
 from .guarantees import Accepted, conformal_selection, corpus_rate, high_probability_selection
 from .label_evidence import GOOD_FROM, WEAK_SHARE, check_good_from, known_labels
 from .labelbook import labels, text_sum
@@ -130,13 +129,7 @@ def trust(
     Raises OutputError where there is no release, RecipeError for limits that cannot be.
     """
     check_good_from(good_from)
-    release = Output.existing(out).latest()
-    if release is None:
-        raise OutputError(
-            what=f"{str(out)!r} has no release yet",
-            why="labels are compared with the scores of a release",
-            do="finish a run first: `thousandfold run RECIPE`",
-        )
+    release = Output.existing(out).newest(why="labels are compared with the scores of a release")
     texts, said = _texts(release), labels(out)
     judge = read_manifest(release)["models"]["judge"]
     limits = (alpha, target, delta)

@@ -135,13 +135,7 @@ class Desk:
 def desk_of(out: str | Path) -> Iterator[Desk]:
     """The newest release of `out`, open for labelling. Raises OutputError where there is none, or nothing to read."""
     output = Output.existing(out)
-    release = output.latest()
-    if release is None:
-        raise OutputError(
-            what=f"{str(out)!r} has no release yet",
-            why="texts to label are the kept drafts of the newest one",
-            do="finish a run first: `thousandfold run RECIPE`",
-        )
+    release = output.newest(why="texts to label are the kept drafts of the newest one")
     drafts = read_table(release, "drafts").select("id", "messages")
     judged = read_table(release, "judgements").select("id", "facet", "level")
     texts = judged.join(drafts, on="id", maintain_order="left").filter(pl.col("messages").is_not_null())

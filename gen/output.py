@@ -113,6 +113,17 @@ class Output:
             return []
         return sorted(p for p in self.releases_path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
+    def newest(self, *, why: str) -> Path:
+        """`latest`, for whoever needs one. Raises OutputError, which says `why`, where there is none."""
+        release = self.latest()
+        if release is None:
+            raise OutputError(
+                what=f"{str(self.path)!r} has no release yet",
+                why=why,
+                do="finish a run first: `thousandfold run RECIPE`",
+            )
+        return release
+
     def latest(self) -> Path | None:
         """The release that LATEST names; None where there is none yet."""
         pointer = self.path / LATEST

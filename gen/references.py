@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from .conversations import decoded
 from .errors import RecipeError
 from .text import storable
 
@@ -64,7 +65,7 @@ def texts_of(path: str | Path, data: bytes | None = None, *, part: Part = "promp
             why="the ending says how its texts are laid out",
             do="give a .txt file (one text on each line), or .jsonl or .json records",
         )
-    text = _decoded(path, _content(path) if data is None else data)
+    text = decoded(path, _content(path) if data is None else data, why="texts are compared word by word")
     found = [_text(record, place, part) for place, record in _records(path, text, part)]
     if not found:
         raise RecipeError(
@@ -83,18 +84,6 @@ def _content(path: Path) -> bytes:
             what=f"{path} cannot be read: {error.strerror or error}",
             why="the recipe compares with the texts in it",
             do="mend the path, or take the file out of the recipe",
-        ) from None
-
-
-def _decoded(path: Path, data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise RecipeError(
-            what=f"{path}:{line} is not UTF-8: byte 0x{data[error.start]:02x}",
-            why="texts are compared word by word",
-            do="save the file as UTF-8",
         ) from None
 
 

@@ -14,7 +14,6 @@ from thousandfold import filters
 from .acceptance import FILTER as ACCEPTANCE
 from .contexts import plan_contexts
 from .deficits import GivenUp, Tally
-from .errors import OutputError
 from .ledger import Ledger
 from .output import Output
 from .pipeline import pool_wanted
@@ -62,13 +61,7 @@ def standing_of(output: Output) -> Standing:
 
     Raises OutputError where there is no release yet.
     """
-    release = output.latest()
-    if release is None:
-        raise OutputError(
-            what=f"{str(output.path)!r} has no release yet",
-            why="coverage is read from the tables of the newest one",
-            do="finish a run first: `thousandfold run RECIPE`",
-        )
+    release = output.newest(why="coverage is read from the tables of the newest one")
     with output.ledger(read_only=True) as ledger:
         return _standing(release, ledger)
 

@@ -24,6 +24,8 @@ from .text import on_screen
 SHOWN = 10
 """Lines of each kind on a screen, unless told otherwise."""
 
+NEEDED = "tics are measured on the exemplars of a release"
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -42,7 +44,7 @@ def measure(output: Output, references: Sequence[Path] = ()) -> Measured:
     With none, beside the release's seeds and the reference file of its recipe. Raises OutputError where there is no
     release or no such reference, RecipeError for a file that cannot be read.
     """
-    release = _latest(output)
+    release = output.newest(why=NEEDED)
     rows = _chosen(release)
     compared = {str(path): _texts_at(path) for path in references} or dict(_own_references(release))
     writers = rows["teacher"].fill_null(BY_PEOPLE)
@@ -52,17 +54,6 @@ def measure(output: Output, references: Sequence[Path] = ()) -> Measured:
     brief = filters.tic_rates(said_by(rows, "assistant"), reference=next(iter(compared.values())), most=SHOWN)
     sizes = {name: len(texts) for name, texts in compared.items()}
     return Measured(release.name, rows.height, sizes, found, brief["phrases"])
-
-
-def _latest(output: Output) -> Path:
-    release = output.latest()
-    if release is None:
-        raise OutputError(
-            what=f"{str(output.path)!r} has no release yet",
-            why="tics are measured on the exemplars of a release",
-            do="finish a run first: `thousandfold run RECIPE`",
-        )
-    return release
 
 
 def _chosen(release: Path) -> pl.DataFrame:
@@ -84,7 +75,7 @@ def _texts_at(path: Path) -> list[str]:
     if (path / MANIFEST).is_file():
         return said_by(_chosen(path), "assistant").to_list()
     if (path / LEDGER).is_file():
-        return said_by(_chosen(_latest(Output.existing(path))), "assistant").to_list()
+        return said_by(_chosen(Output.existing(path).newest(why=NEEDED)), "assistant").to_list()
     if path.is_dir():
         raise OutputError(
             what=f"the reference {str(path)!r} is neither a file nor a release",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from aiohttp import web
 
 from thousandfold.gen import Ask, Message, Sampling
 
+from ._loopback import loopback
 from ._runs import plain_reply
 
 
@@ -82,29 +82,7 @@ class Meter:
 def billing(**settings: Any) -> Iterator[Meter]:
     """A server on a free port until the end of the block."""
     meter = Meter(**settings)
-    loop = asyncio.new_event_loop()
-    up, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", meter.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", 0, backlog=2048)
-            await site.start()
-            meter.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-            up.set()
-            await stop.wait()
-        finally:
-            await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert up.wait(20)
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", meter.answer)
+    with loopback(app) as meter.url:
         yield meter
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()

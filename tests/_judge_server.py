@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+
+from ._loopback import loopback
 
 
 @dataclass
@@ -53,28 +53,7 @@ class JudgeServer:
 def judge_server(**settings: Any) -> Iterator[JudgeServer]:
     """A server on a free port, in a thread of its own, until the end of the block."""
     server = JudgeServer(**settings)
-    loop = asyncio.new_event_loop()
-    up, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        app = web.Application(client_max_size=1 << 24)
-        app.router.add_post("/v1/chat/completions", server.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-            up.set()
-            await stop.wait()
-        finally:
-            await runner.cleanup()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert up.wait(20)
+    app = web.Application(client_max_size=1 << 24)
+    app.router.add_post("/v1/chat/completions", server.answer)
+    with loopback(app) as server.url:
         yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()

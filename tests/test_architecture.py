@@ -145,7 +145,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.probe",
         "gen.recipe_files",
         "gen.recorded_files",
-        "gen.references",
         "gen.replies",
         "gen.sealed",
         "gen.staff",
@@ -192,7 +191,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.teachers.rehearsal.flaws",
         "gen.teachers.rehearsal.plain",
         "gen.telling",
-        "gen.tics",
     ),
     (
         "gen.covering",
@@ -200,6 +198,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.labelbook",
         "gen.pairs_report",
         "gen.people",
+        "gen.references",
         "gen.sending",
         "gen.teachers.endpoint",
         "gen.teachers.rehearsal.copies",
@@ -213,6 +212,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gen.label_sheet",
         "gen.teachers.rehearsal.disclosures",
         "gen.teachers.rehearsal.slips",
+        "gen.tics",
     ),
     (
         "gen.audit_result",
